@@ -1,0 +1,1 @@
+"""The dataset service: upload, check, freeze and browse datasets. It never converts images at ingest."""

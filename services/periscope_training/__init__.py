@@ -1,0 +1,1 @@
+"""The training service: jobs, launchers, metrics, publishing. It never imports torch."""

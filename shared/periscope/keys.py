@@ -1,0 +1,91 @@
+"""Where each object lives in the bucket; nobody builds a key by hand.
+
+Documents stand alone under ``documents/<kind>/``, all keys of one kind of one length, so that listing
+documents lists nothing else and byte order is creation order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+VERSION_DIGITS = 8
+
+
+def documents_prefix(kind: str) -> str:
+    """All documents of one kind."""
+    return f"documents/{kind}/"
+
+
+def document(kind: str, document_id: str) -> str:
+    """A JSON document that changes by conditional writes only."""
+    return f"{documents_prefix(kind)}{document_id}"
+
+
+def name_claim(kind: str, name: str) -> str:
+    """The object that makes a human name unique; its body holds the id it belongs to."""
+    return f"names/{kind}/{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def blob(sha256: str) -> str:
+    """Immutable bytes under the hash of their content."""
+    return f"blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def upload(upload_id: str) -> str:
+    """What a client uploads, before the service has looked at it."""
+    return f"uploads/{upload_id}"
+
+
+def versions_prefix(kind: str, owner_id: str) -> str:
+    """All version manifests of one dataset or model."""
+    return f"versions/{kind}/{owner_id}/"
+
+
+def version(kind: str, owner_id: str, number: int) -> str:
+    """A version's complete manifest, which is also its claim. ``kind`` is ``datasets`` or ``models``."""
+    return f"{versions_prefix(kind, owner_id)}{number:0{VERSION_DIGITS}d}"
+
+
+def job_prefix(job_id: str) -> str:
+    """Everything of a job that is no document."""
+    return f"jobs/{job_id}/"
+
+
+def job_spec(job_id: str) -> str:
+    """What the training program is asked to do; written once, before the job document."""
+    return f"{job_prefix(job_id)}spec.json"
+
+
+def attempt_prefix(job_id: str, attempt: int) -> str:
+    """Everything one attempt writes before it counts."""
+    return f"{job_prefix(job_id)}attempts/{attempt:04d}/"
+
+
+def attempt_log(job_id: str, attempt: int) -> str:
+    """The attempt's whole output, archived when it ended."""
+    return f"{attempt_prefix(job_id, attempt)}log.txt"
+
+
+def attempt_epoch_file(job_id: str, attempt: int, step: int, name: str) -> str:
+    """A file written at a validation interval; it counts once the checkpoint document names it."""
+    return f"{attempt_prefix(job_id, attempt)}steps/{step:010d}/{name}"
+
+
+def checkpoint_document(job_id: str) -> str:
+    """The job's committed progress: which files of which attempt count."""
+    return document("checkpoints", job_id)
+
+
+def progress_prefix(job_id: str) -> str:
+    """All progress records of a job, in order of steps."""
+    return f"{job_prefix(job_id)}progress/"
+
+
+def progress_record(job_id: str, step: int) -> str:
+    """One progress record; a later attempt that repeats a step replaces its record."""
+    return f"{progress_prefix(job_id)}{step:010d}"
+
+
+def probe(name: str) -> str:
+    """A scratch object of the start-up probe."""
+    return f"probe/{name}"
