@@ -1,0 +1,167 @@
+"""The job document: how a job is written down, and each change that is made to it.
+
+Every change takes a body and returns a new one, ready for :meth:`periscope.documents.Documents.update`. A change
+that no longer fits, because another writer was first, raises Outdated and leaves the document alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from periscope.clock import to_rfc3339
+from periscope_training.launcher import Handle
+from periscope_training.lifecycle import FINAL_STATES, Attempt, ErrorReport, Job, State, Verdict
+
+KIND = "jobs"
+CHECKPOINT_KIND = "checkpoints"
+
+Body = dict[str, Any]
+
+
+class Outdated(Exception):
+    """The document has moved on: read it again and decide anew."""
+
+
+def new_job(spec: Mapping[str, Any], dataset_name: str, now: datetime) -> Body:
+    """The document of a job that waits for its first attempt."""
+    at = to_rfc3339(now)
+    return {
+        "name": spec["name"],
+        "dataset": {**spec["dataset"], "name": dataset_name},
+        "network": copy.deepcopy(spec["network"]),
+        "training": copy.deepcopy(spec["training"]),
+        "request_sha256": spec["request_sha256"],
+        "desired": "run",
+        "state": State.QUEUED.value,
+        "reason": "",
+        "error": None,
+        "history": [{"state": State.QUEUED.value, "at": at, "reason": ""}],
+        "attempts": [],
+        "retry_at": None,
+        "created_at": at,
+        "updated_at": at,
+        "ended_at": None,
+    }
+
+
+def new_checkpoint(job_id: str) -> Body:
+    """The checkpoint document of a job that has committed nothing."""
+    return {"job_id": job_id, "attempt": 0, "latest": None, "epochs": [], "complete": False}
+
+
+def job_of(body: Mapping[str, Any]) -> Job:
+    """The part of the document that decides."""
+    return Job(
+        state=State(body["state"]),
+        wanted=body["desired"] == "run",
+        attempts=tuple(_attempt_of(entry) for entry in body["attempts"]),
+        retry_at=None if body["retry_at"] is None else datetime.fromisoformat(body["retry_at"]),
+    )
+
+
+def _attempt_of(entry: Mapping[str, Any]) -> Attempt:
+    return Attempt(entry["number"], entry["launcher"], entry["ended_at"] is not None, entry["counted"])
+
+
+def is_final(body: Mapping[str, Any]) -> bool:
+    """Whether nothing will happen to the job any more."""
+    return State(body["state"]) in FINAL_STATES
+
+
+def ask_cancel(body: Mapping[str, Any], now: datetime) -> Body:
+    """Enter that the job is to be cancelled; an ended job stays as it is."""
+    new = _changed(body, now)
+    if not is_final(body):
+        new["desired"] = "cancelled"
+    return new
+
+
+def open_attempt(body: Mapping[str, Any], number: int, now: datetime) -> Body:
+    """Enter a new attempt. Raises Outdated when one is open or the job has ended."""
+    job = job_of(body)
+    if job.open_attempt is not None or job.state in FINAL_STATES or not job.wanted:
+        raise Outdated
+    new = _changed(body, now)
+    new["attempts"].append(
+        {
+            "number": number,
+            "created_at": to_rfc3339(now),
+            "started_at": None,
+            "ended_at": None,
+            "launcher": None,
+            "exit_code": None,
+            "reason": "",
+            "counted": False,
+        }
+    )
+    new["retry_at"] = None
+    return _entered(new, State.STARTING, f"attempt {number}", now)
+
+
+def record_handle(body: Mapping[str, Any], number: int, handle: Handle, now: datetime) -> Body:
+    """Enter how the attempt's run is found again. Raises Outdated when it has another handle or has ended."""
+    new, entry = _open_entry(body, number, now)
+    if entry["launcher"] is not None:
+        raise Outdated
+    entry["launcher"] = dict(handle)
+    return new
+
+
+def mark_running(body: Mapping[str, Any], number: int, now: datetime) -> Body:
+    """Enter that the attempt runs. Raises Outdated when it has ended."""
+    new, entry = _open_entry(body, number, now)
+    entry["started_at"] = entry["started_at"] or to_rfc3339(now)
+    return _entered(new, State.RUNNING, f"attempt {number}", now)
+
+
+def close_attempt(
+    body: Mapping[str, Any],
+    number: int,
+    verdict: Verdict,
+    *,
+    exit_code: int | None,
+    report: ErrorReport | None,
+    now: datetime,
+) -> Body:
+    """Enter how the attempt ended and what follows. Raises Outdated when it is closed already."""
+    new, entry = _open_entry(body, number, now)
+    entry.update(
+        ended_at=to_rfc3339(now), exit_code=exit_code, reason=verdict.attempt_reason, counted=verdict.counted
+    )
+    new["retry_at"] = None if verdict.retry_at is None else to_rfc3339(verdict.retry_at)
+    new["error"] = asdict(report) if verdict.state is State.FAILED and report is not None else None
+    return _entered(new, verdict.state, verdict.reason, now)
+
+
+def finish(body: Mapping[str, Any], state: State, reason: str, now: datetime) -> Body:
+    """Enter a final state. Raises Outdated when an attempt is open or the job has ended."""
+    job = job_of(body)
+    if job.open_attempt is not None or job.state in FINAL_STATES:
+        raise Outdated
+    return _entered(_changed(body, now), state, reason, now)
+
+
+def _changed(body: Mapping[str, Any], now: datetime) -> Body:
+    new = copy.deepcopy(dict(body))
+    new["updated_at"] = to_rfc3339(now)
+    return new
+
+
+def _open_entry(body: Mapping[str, Any], number: int, now: datetime) -> tuple[Body, dict[str, Any]]:
+    attempt = job_of(body).open_attempt
+    if attempt is None or attempt.number != number:
+        raise Outdated
+    new = _changed(body, now)
+    return new, new["attempts"][-1]
+
+
+def _entered(new: Body, state: State, reason: str, now: datetime) -> Body:
+    new["state"], new["reason"] = state.value, reason
+    new["history"].append({"state": state.value, "at": to_rfc3339(now), "reason": reason})
+    if state in FINAL_STATES:
+        new["ended_at"] = to_rfc3339(now)
+    return new

@@ -1,0 +1,259 @@
+"""What the service does next with a job, decided from its document and from what is seen. No I/O.
+
+The loop is level-triggered: :func:`next_action` looks at how things are, never at what happened, so a
+restart at any point goes on where the documents and the launcher stand. The checkpoint document has the last
+word on success: a run that was killed after its last commit has succeeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from periscope_training.launcher import Handle, Observation, Phase
+
+MAX_RETRIES = 3
+"""Counted failures that are answered by another attempt; the next one fails the job."""
+MAX_INTERRUPTIONS = 50
+"""Attempts that ended without fault of their own; more than these and something is wrong for good."""
+MAX_BACKOFF_S = 300.0
+
+EXIT_SUPERSEDED = 73
+EXIT_STOPPED = 143
+EXIT_KILLED = 137
+FINAL_EXIT_CODES = {
+    64: "bad arguments",
+    65: "bad training data",
+    66: "the spec or the dataset version is missing",
+    78: "bad configuration",
+}
+"""Exit codes that another attempt cannot mend."""
+UNCOUNTED_EXIT_CODES = {EXIT_SUPERSEDED: "a newer attempt took over", EXIT_STOPPED: "stopped by a signal"}
+
+
+class State(StrEnum):
+    """States of a job; the last three are final."""
+
+    QUEUED = "QUEUED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of the training program, as the job document has it."""
+
+    number: int
+    handle: Handle | None = None
+    ended: bool = False
+    counted: bool = False
+    """Whether its end counts against MAX_RETRIES."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The part of a job document that decides."""
+
+    state: State
+    wanted: bool = True
+    """False once someone asked to cancel."""
+    attempts: tuple[Attempt, ...] = ()
+    retry_at: datetime | None = None
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """The attempt that has not ended, if any."""
+        return self.attempts[-1] if self.attempts and not self.attempts[-1].ended else None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the loop sees beside the job document."""
+
+    now: datetime
+    run: Observation | None = None
+    """None while no run of the open attempt is on record."""
+    slot_free: bool = True
+    complete: bool = False
+    """Whether the checkpoint document says that training is complete. Read it after ``run``."""
+    committed_attempt: int = 0
+    """The newest attempt that the checkpoint document knows."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """All is as it should be."""
+
+
+@dataclass(frozen=True)
+class OpenAttempt:
+    """Enter a new attempt in the document; the job is STARTING."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class CreateRun:
+    """Create the attempt's run, suspended, and put its handle on record."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class ReleaseRun:
+    """Let the recorded run go."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class MarkRunning:
+    """Enter that the run is on its way."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class StopRun:
+    """Ask the run to end."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class CloseAttempt:
+    """Archive the log, then enter how the attempt ended: see :func:`judge_end`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Enter a final state; no attempt is open."""
+
+    state: State
+    reason: str
+
+
+Action = Nothing | OpenAttempt | CreateRun | ReleaseRun | MarkRunning | StopRun | CloseAttempt | Finish
+
+
+def next_action(job: Job, seen: Seen) -> Action:
+    """The one thing to do now."""
+    if job.state in FINAL_STATES:
+        return Nothing()
+    attempt = job.open_attempt
+    if attempt is None:
+        return _between_attempts(job, seen)
+    if attempt.handle is None:
+        return CreateRun(attempt.number) if job.wanted else CloseAttempt(attempt.number)
+    if seen.run is None:
+        return Nothing()
+    return _during_attempt(job, attempt.number, seen.run)
+
+
+def _between_attempts(job: Job, seen: Seen) -> Action:
+    if seen.complete:
+        return Finish(State.SUCCEEDED, "")
+    if not job.wanted:
+        return Finish(State.CANCELLED, "cancelled")
+    if not seen.slot_free or (job.retry_at is not None and seen.now < job.retry_at):
+        return Nothing()
+    last = job.attempts[-1].number if job.attempts else 0
+    return OpenAttempt(max(last, seen.committed_attempt) + 1)
+
+
+def _during_attempt(job: Job, number: int, run: Observation) -> Action:
+    if run.phase is Phase.ENDED:
+        return CloseAttempt(number)
+    if not job.wanted:
+        return StopRun(number)
+    if run.phase is Phase.CREATED:
+        return ReleaseRun(number)
+    return MarkRunning(number) if job.state is not State.RUNNING else Nothing()
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """What the training program said last: the JSON line before a non-zero exit."""
+
+    error: str
+    code: str = ""
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.error} {self.advice}".strip()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the end of an attempt means for its job."""
+
+    state: State
+    reason: str
+    """Why the job is in ``state``; empty on success."""
+    attempt_reason: str
+    """How the attempt ended."""
+    counted: bool = False
+    retry_at: datetime | None = None
+
+
+def judge_end(job: Job, seen: Seen, report: ErrorReport | None, backoff_s: float) -> Verdict:
+    """Decide what follows from the end of the open attempt.
+
+    ``seen.run`` is the ended run, or None when none was ever created; ``backoff_s`` is the wait before the first
+    retry, doubled for each further one.
+    """
+    ended = _describe_end(seen.run, report)
+    if seen.complete:
+        return Verdict(State.SUCCEEDED, "", "complete")
+    if not job.wanted:
+        return Verdict(State.CANCELLED, "cancelled", ended)
+    if seen.run is not None and seen.run.exit_code in FINAL_EXIT_CODES:
+        return Verdict(State.FAILED, ended, ended, counted=True)
+    counted = _counts(seen.run)
+    return _retry_or_fail(job, seen.now, ended, counted=counted, backoff_s=backoff_s)
+
+
+def _counts(run: Observation | None) -> bool:
+    blameless = run is None or not run.started or run.disrupted or run.exit_code in UNCOUNTED_EXIT_CODES
+    return not blameless
+
+
+def _retry_or_fail(job: Job, now: datetime, ended: str, *, counted: bool, backoff_s: float) -> Verdict:
+    alike = sum(1 for attempt in job.attempts if attempt.ended and attempt.counted is counted)
+    if alike >= (MAX_RETRIES if counted else MAX_INTERRUPTIONS):
+        kind = "failed" if counted else "was interrupted"
+        reason = f"The training program {kind} {alike + 1} times. Last: {ended}"
+        return Verdict(State.FAILED, reason, ended, counted)
+    # An interruption is answered at once the first time: nothing says that it will happen again.
+    doublings = alike if counted else alike - 1
+    wait_s = 0.0 if doublings < 0 else min(backoff_s * 2.0**doublings, MAX_BACKOFF_S)
+    return Verdict(
+        State.QUEUED, f"waiting for another attempt: {ended}", ended, counted, now + timedelta(seconds=wait_s)
+    )
+
+
+def _describe_end(run: Observation | None, report: ErrorReport | None) -> str:
+    if run is None or not run.started:
+        return "ended before it began"
+    if report is not None and run.exit_code != 0:
+        return str(report)
+    if run.message:
+        return run.message
+    if run.exit_code is None:
+        return "vanished without an exit status"
+    if run.exit_code == 0:
+        return "ended with status 0 but its checkpoint document is not complete"
+    if run.exit_code == EXIT_KILLED:
+        return "killed (SIGKILL); when nobody did that, memory ran out: a smaller batch_size needs less"
+    known = FINAL_EXIT_CODES | UNCOUNTED_EXIT_CODES
+    meaning = known.get(run.exit_code)
+    return f"exit status {run.exit_code}" + (f" ({meaning})" if meaning else "")
