@@ -1,7 +1,7 @@
 """The job document: how a job is written down, and each change that is made to it.
 
-Every change takes a body and returns a new one, ready for :meth:`periscope.documents.Documents.update`. A change
-that no longer fits, because another writer was first, raises Outdated and leaves the document alone.
+Every change takes a body and returns a new one, ready for :meth:`periscope.documents.Documents.update`. A
+change that no longer fits, because another writer was first, raises Outdated and leaves the document alone.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from periscope.clock import to_rfc3339
+from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle
-from periscope_training.lifecycle import FINAL_STATES, Attempt, ErrorReport, Job, State, Verdict
+from periscope_training.lifecycle import FINAL_STATES, Attempt, Job, State, Verdict
 
 KIND = "jobs"
 CHECKPOINT_KIND = "checkpoints"

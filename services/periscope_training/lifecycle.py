@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle, Observation, Phase
 
 MAX_RETRIES = 3
@@ -181,18 +182,6 @@ def _during_attempt(job: Job, number: int, run: Observation) -> Action:
 
 
 @dataclass(frozen=True)
-class ErrorReport:
-    """What the training program said last: the JSON line before a non-zero exit."""
-
-    error: str
-    code: str = ""
-    advice: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.error} {self.advice}".strip()
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What the end of an attempt means for its job."""
 
@@ -208,8 +197,8 @@ class Verdict:
 def judge_end(job: Job, seen: Seen, report: ErrorReport | None, backoff_s: float) -> Verdict:
     """Decide what follows from the end of the open attempt.
 
-    ``seen.run`` is the ended run, or None when none was ever created; ``backoff_s`` is the wait before the first
-    retry, doubled for each further one.
+    ``seen.run`` is the ended run, or None when none was ever created; ``backoff_s`` is the wait before the
+    first retry, doubled for each further one.
     """
     ended = _describe_end(seen.run, report)
     if seen.complete:

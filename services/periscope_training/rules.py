@@ -1,0 +1,130 @@
+"""From a job request and a dataset's manifest to the spec that the training program obeys. No I/O, no HTTP.
+
+Whatever can be known to fail is refused here, before a job exists, naming the field and what would do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detectnet.recipes import UnknownOption, UnknownRecipe, resolve_training
+from detectnet.sizes import IllegalSize, require_grid_size
+
+STRIDE = 16
+"""Pixels of the network's input per grid cell, in both directions."""
+
+Spec = dict[str, Any]
+
+
+class UnusableRequest(ValueError):
+    """A job cannot be made of this request; ``pointer`` is the JSON pointer of the field to change."""
+
+    def __init__(self, pointer: str, message: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+@dataclass(frozen=True)
+class JobWish:
+    """What someone asks for, in plain values."""
+
+    name: str
+    recipe: str
+    options: Mapping[str, Any]
+    """Over the recipe's; only those that were given."""
+    input_size: tuple[int, int] | None
+    """Width and height in pixels; None takes the dataset's."""
+
+
+def build_spec(
+    job_id: str, wish: JobWish, manifest: Mapping[str, Any], *, request_sha256: str, threads: int
+) -> Spec:
+    """The job's spec, with every option resolved.
+
+    ``manifest`` is the dataset version's. Raises UnusableRequest.
+    """
+    _require_trainable(manifest)
+    width, height = _network_size(wish.input_size, manifest)
+    return {
+        "job_id": job_id,
+        "name": wish.name,
+        "request_sha256": request_sha256,
+        "dataset": {"id": manifest["dataset_id"], "version": manifest["version"]},
+        "network": {
+            "width": width,
+            "height": height,
+            "stride": STRIDE,
+            "classes": list(manifest["classes"]),
+        },
+        "training": _training(wish, threads),
+        "options_of_dataset": {
+            name: manifest["options"].get(name) for name in ("pad", "resize", "val_min_box_size")
+        },
+    }
+
+
+def request_digest(request: Mapping[str, Any]) -> str:
+    """SHA-256 of a request's content: equal for equal requests, however they were written."""
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _require_trainable(manifest: Mapping[str, Any]) -> None:
+    name, splits = f"Version {manifest['version']} of the dataset", manifest["splits"]
+    if not manifest["classes"]:
+        raise UnusableRequest("/dataset", f"{name} has no classes, so there is nothing to learn.")
+    if not splits.get("train", {}).get("images"):
+        raise UnusableRequest("/dataset", f"{name} has no training images.")
+    if not splits["train"].get("boxes"):
+        raise UnusableRequest("/dataset", f"{name} has no boxes in its training images: label some objects.")
+    if not splits.get("val", {}).get("images"):
+        raise UnusableRequest(
+            "/dataset",
+            f"{name} has no validation images; without them nobody can tell whether the network learns. "
+            "Put some images and labels into val/images and val/labels.",
+        )
+
+
+def _network_size(wished: tuple[int, int] | None, manifest: Mapping[str, Any]) -> tuple[int, int]:
+    width, height = wished or _size_of_images(manifest)
+    try:
+        require_grid_size(width, height, STRIDE)
+    except IllegalSize as error:
+        source = "" if wished else " That is the size of the dataset's images; give another as input."
+        raise UnusableRequest("/input", f"{error}{source}") from error
+    return width, height
+
+
+def _size_of_images(manifest: Mapping[str, Any]) -> tuple[int, int]:
+    fixed = manifest["options"].get("resize") or manifest["options"].get("pad")
+    sizes = [fixed] if fixed else manifest["image_sizes"]
+    distinct = sorted({(size["width"], size["height"]) for size in sizes})
+    if len(distinct) != 1:
+        shown = ", ".join(f"{width}x{height}" for width, height in distinct[:3])
+        raise UnusableRequest(
+            "/input",
+            f"The dataset's images have {len(distinct)} sizes ({shown}, ...): say which size the network "
+            'shall have, for example {"width": 640, "height": 640}.',
+        )
+    return distinct[0]
+
+
+def _training(wish: JobWish, threads: int) -> dict[str, Any]:
+    try:
+        training = resolve_training(wish.recipe, wish.options, threads=threads)
+    except UnknownRecipe as error:
+        raise UnusableRequest("/recipe", str(error)) from error
+    except UnknownOption as error:
+        raise UnusableRequest("/augmentation", str(error)) from error
+    augmentation = training["augmentation"]
+    if augmentation is not None and augmentation["scale_min"] > augmentation["scale_max"]:
+        raise UnusableRequest("/augmentation/scale_min", "scale_min must not be above scale_max.")
+    if training["validation_interval_epochs"] > training["epochs"]:
+        raise UnusableRequest(
+            "/validation_interval_epochs", "validation_interval_epochs must not be above epochs."
+        )
+    return training
