@@ -1,7 +1,7 @@
 """What every launcher must do; runs on the fake of the unit tests and on real processes.
 
-A subclass gives the fixture ``start_world``: called with how the training program behaves, it returns a function
-that makes a launcher. Each call of that function is a restart of the service: same runs, nothing remembered.
+A subclass gives the fixture ``start_world``: called with how the training program behaves, it returns a
+function that makes a launcher. Each call of it is a restart of the service: same runs, nothing remembered.
 Behaviours: ``succeed``, ``fail`` (exit 65 after a word), ``checkpoint`` (runs on, exits with 143 when told to
 stop) and ``stubborn`` (runs on, does not listen).
 """

@@ -53,7 +53,7 @@ def run_to_the_end(command: Sequence[str], grace_s: float) -> int:
             command,
             stdin=subprocess.DEVNULL,
             process_group=0,
-            preexec_fn=become_child,  # noqa: PLW1509
+            preexec_fn=become_child,
         )
     except OSError as error:
         report = {

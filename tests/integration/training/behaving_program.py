@@ -1,4 +1,4 @@
-"""A program that behaves as its first argument says; what the launcher contract runs in place of a trainer."""
+"""A program that behaves as its first argument says; the launcher contract runs it in place of a trainer."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ import os, sys
 from pathlib import Path
 from periscope_training.process_launcher import ProcessLauncher
 from tests.launcher_contract import LAUNCH
-launcher = ProcessLauncher(Path({str(tmp_path)!r}), (sys.executable, "-c", "print('it ran')"), 1.0, os.environ)
+command = (sys.executable, "-c", "print('it ran')")
+launcher = ProcessLauncher(Path({str(tmp_path)!r}), command, 1.0, os.environ)
 print(launcher.create(LAUNCH)["pid"], flush=True)
 os._exit(9)
 """

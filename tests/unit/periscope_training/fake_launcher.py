@@ -11,11 +11,14 @@ EXIT_CODES = {"succeed": 0, "fail": 65, "crash": 1}
 EXIT_CODES_WHEN_STOPPED = {"checkpoint": 143, "stubborn": 137}
 
 
+WAITING = Observation(Phase.CREATED, started=False)
+
+
 @dataclass
 class FakeRun:
     behaviour: str
     launch: Launch
-    seen: Observation = Observation(Phase.CREATED, started=False)
+    seen: Observation = WAITING
     log: bytes = b""
 
 
@@ -25,7 +28,7 @@ class World:
 
     behaviour: str = "checkpoint"
     runs: dict[tuple[str, int, int], FakeRun] = field(default_factory=dict)
-    serial: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    serial: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     unavailable: bool = False
 
 

@@ -37,6 +37,7 @@ BARE = (Attempt(1),)
 FAILED_ONCE = (Attempt(1, HANDLE, ended=True, counted=True),)
 
 QUEUED = Job(State.QUEUED)
+WAITS = Job(State.QUEUED, attempts=FAILED_ONCE, retry_at=SOON)
 STARTING = Job(State.STARTING, attempts=OPEN)
 RUNNING = Job(State.RUNNING, attempts=OPEN)
 CREATED = Observation(Phase.CREATED, started=False)
@@ -66,9 +67,9 @@ def ended(exit_code: int | None, **other: object) -> Observation:
         (unwanted(QUEUED), seen(), Finish(State.CANCELLED, "cancelled")),
         (unwanted(QUEUED), seen(slot_free=False), Finish(State.CANCELLED, "cancelled")),
         (unwanted(QUEUED), seen(complete=True), Finish(State.SUCCEEDED, "")),
-        (Job(State.QUEUED, attempts=FAILED_ONCE, retry_at=SOON), seen(), Nothing()),
+        (WAITS, seen(), Nothing()),
         (Job(State.QUEUED, attempts=FAILED_ONCE, retry_at=NOW), seen(), OpenAttempt(2)),
-        (Job(State.QUEUED, wanted=False, attempts=FAILED_ONCE, retry_at=SOON), seen(), Finish(State.CANCELLED, "cancelled")),
+        (unwanted(WAITS), seen(), Finish(State.CANCELLED, "cancelled")),
         # An attempt is entered, its run is not on record.
         (Job(State.STARTING, attempts=BARE), seen(), CreateRun(1)),
         (Job(State.STARTING, attempts=BARE), seen(slot_free=False), CreateRun(1)),

@@ -1,0 +1,210 @@
+"""Makes the world look like the job documents: one pass looks at every job and does what is next for it.
+
+Nothing is remembered between passes, so a pass may stop at any point and another process may make the next
+one. One job's trouble does not keep the others waiting; a store that does not answer ends the pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from periscope.documents import Document, DocumentMissing, Documents
+
+from periscope import keys
+from periscope.store import ObjectStore, StoreUnavailable
+from periscope_training import job_document
+from periscope_training.error_report import parse_error_report
+from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, is_final, job_of
+from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run
+from periscope_training.lifecycle import (
+    Action,
+    CloseAttempt,
+    CreateRun,
+    Finish,
+    Job,
+    MarkRunning,
+    Nothing,
+    OpenAttempt,
+    ReleaseRun,
+    Seen,
+    StopRun,
+    judge_end,
+    next_action,
+)
+
+MAX_ACTIONS_A_PASS = 8
+"""A job goes from QUEUED to its release within one pass; what then takes time waits for the next one."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the loop needs to know."""
+
+    max_concurrent_jobs: int
+    retry_backoff_s: float
+    job_token_lifetime: timedelta
+    progress_url: Callable[[str, int], str]
+    """Address for an attempt's progress, of job id and attempt."""
+    job_token: Callable[[str, int, datetime], str]
+    """Token for an attempt's progress, of job id, attempt and its end of validity."""
+
+
+class Reconciler:
+    """The loop's body; who calls it holds the leadership."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        store: ObjectStore,
+        launcher: Launcher,
+        settings: LoopSettings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._documents = documents
+        self._store = store
+        self._launcher = launcher
+        self._settings = settings
+        self._now = now
+
+    def reconcile_all(self) -> int:
+        """Look at every job once, oldest first; return how many have not ended."""
+        active = [document for document in self._documents.list(KIND) if not is_final(document.body)]
+        busy = sum(1 for document in active if job_of(document.body).open_attempt is not None)
+        for document in active:
+            was_busy = job_of(document.body).open_attempt is not None
+            slot_free = busy < self._settings.max_concurrent_jobs
+            try:
+                is_busy = self._reconcile(document, slot_free=slot_free)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # One broken document or run must not stop the other jobs.
+                log.exception("job_not_reconciled", job_id=document.id)
+                continue
+            busy += is_busy - was_busy
+        return len(active)
+
+    def sweep(self) -> None:
+        """Remove runs that no open attempt knows: their job is gone or went on without them."""
+        for job_id, number in self._launcher.runs():
+            try:
+                attempt = job_of(self._documents.get(KIND, job_id).body).open_attempt
+            except DocumentMissing:
+                attempt = None
+            if attempt is None or attempt.number != number:
+                log.warning("orphan_removed", job_id=job_id, attempt=number)
+                self._launcher.delete(job_id, number)
+
+    def _reconcile(self, document: Document, *, slot_free: bool) -> bool:
+        """Act until there is nothing to do now; return whether the job then holds a slot."""
+        for _ in range(MAX_ACTIONS_A_PASS):
+            job = job_of(document.body)
+            seen = self._look(document.id, job, slot_free=slot_free)
+            action = next_action(job, seen)
+            if isinstance(action, Nothing):
+                break
+            log.info("job_action", job_id=document.id, action=repr(action))
+            try:
+                changed = self._apply(document, job, seen, action)
+            except Outdated:
+                changed = self._documents.get(KIND, document.id)
+            if changed is None:
+                break
+            document = changed
+        return job_of(document.body).open_attempt is not None
+
+    def _look(self, job_id: str, job: Job, *, slot_free: bool) -> Seen:
+        run = _run_of(job_id, job)
+        observed = None if run is None else self._launcher.observe(run)
+        if _needs_checkpoint(job, observed):
+            # After the run: an end that is committed between the two looks is then seen whole.
+            checkpoint = self._checkpoint(job_id)
+            return Seen(self._now(), observed, slot_free, checkpoint["complete"], checkpoint["attempt"])
+        return Seen(self._now(), observed, slot_free)
+
+    def _checkpoint(self, job_id: str) -> Body:
+        try:
+            return self._documents.get(CHECKPOINT_KIND, job_id).body
+        except DocumentMissing:
+            return job_document.new_checkpoint(job_id)
+
+    def _apply(self, document: Document, job: Job, seen: Seen, action: Action) -> Document | None:
+        """Do the action; return the changed document, or None when the next look must wait."""
+        now = self._now()
+        match action:
+            case OpenAttempt(number):
+                return self._change(document, lambda body: job_document.open_attempt(body, number, now))
+            case CreateRun(number):
+                return self._create(document, number, now)
+            case MarkRunning(number):
+                return self._change(document, lambda body: job_document.mark_running(body, number, now))
+            case CloseAttempt(number):
+                return self._close(document, job, seen, number)
+            case Finish(state, reason):
+                return self._change(document, lambda body: job_document.finish(body, state, reason, now))
+            case ReleaseRun():
+                self._launcher.release(_recorded_run(document.id, job))
+            case StopRun():
+                self._launcher.stop(_recorded_run(document.id, job))
+        return None
+
+    def _create(self, document: Document, number: int, now: datetime) -> Document:
+        until = now + self._settings.job_token_lifetime
+        launch = Launch(
+            document.id,
+            number,
+            self._settings.progress_url(document.id, number),
+            self._settings.job_token(document.id, number, until),
+        )
+        handle = self._launcher.create(launch)
+        return self._change(document, lambda body: job_document.record_handle(body, number, handle, now))
+
+    def _close(self, document: Document, job: Job, seen: Seen, number: int) -> Document:
+        run = _run_of(document.id, job)
+        output = b"" if run is None else self._launcher.log(run)
+        # The log is safe in the store before the launcher's copy may go.
+        self._store.put(keys.attempt_log(document.id, number), output, content_type="text/plain")
+        report = parse_error_report(output)
+        verdict = judge_end(job, seen, report, self._settings.retry_backoff_s)
+        exit_code = None if seen.run is None else seen.run.exit_code
+
+        def change(body: Body) -> Body:
+            return job_document.close_attempt(
+                body, number, verdict, exit_code=exit_code, report=report, now=seen.now
+            )
+
+        changed = self._change(document, change)
+        log.info(
+            "attempt_ended", job_id=document.id, attempt=number, state=verdict.state, reason=verdict.reason
+        )
+        self._launcher.delete(document.id, number)
+        return changed
+
+    def _change(self, document: Document, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Document:
+        return self._documents.update(KIND, document.id, change)
+
+
+def _run_of(job_id: str, job: Job) -> Run | None:
+    attempt = job.open_attempt
+    if attempt is None or attempt.handle is None:
+        return None
+    return Run(job_id, attempt.number, attempt.handle)
+
+
+def _recorded_run(job_id: str, job: Job) -> Run:
+    run = _run_of(job_id, job)
+    if run is None:
+        raise Outdated
+    return run
+
+
+def _needs_checkpoint(job: Job, observed: Observation | None) -> bool:
+    if job.open_attempt is None:
+        return bool(job.attempts)
+    return observed is None or observed.phase is Phase.ENDED

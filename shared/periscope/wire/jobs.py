@@ -1,0 +1,183 @@
+"""Bodies of the training service: jobs, their progress and curves.
+
+Ratios are 0-1, times RFC 3339 in UTC, lengths seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from periscope.wire.base import RequestModel, ResponseModel
+from periscope.wire.training_options import InputSize, NotNegative, Positive, Ratio, TrainingOptions
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class JobRequest(TrainingOptions):
+    """A training job on one version of a dataset."""
+
+    name: str = Field(min_length=1, max_length=100)
+    dataset: str = Field(min_length=1, max_length=100, description="Id or name")
+    dataset_version: int | None = Field(None, ge=1, description="Default: the newest")
+    input: InputSize | None = Field(
+        None, description="Default: the size of the dataset's images after padding and resizing"
+    )
+    recipe: str = Field("default", max_length=40)
+
+
+class Losses(RequestModel):
+    """The two parts of the loss, before their weights."""
+
+    loss_bbox: Finite
+    loss_coverage: Finite
+
+
+class ClassFigures(RequestModel):
+    """Validation figures of one class."""
+
+    precision: Ratio
+    recall: Ratio
+    digits_map: Ratio
+    pooled_map: Ratio
+
+
+class ValidationFigures(Losses):
+    """Validation figures; the maps at the top are means over the classes."""
+
+    digits_map: Ratio
+    pooled_map: Ratio
+    classes: dict[str, ClassFigures] = Field(max_length=256)
+
+
+class ProgressRequest(RequestModel):
+    """What the training program posts while it works."""
+
+    step: int = Field(ge=0)
+    max_step: int = Field(ge=1)
+    epoch: NotNegative
+    epochs: Positive
+    learning_rate: NotNegative
+    train: Losses
+    val: ValidationFigures | None = None
+    images_per_second: NotNegative
+    eta_s: NotNegative | None = None
+    at: str = Field(max_length=40)
+
+
+class DatasetVersion(ResponseModel):
+    """What a job trains on."""
+
+    id: str
+    version: int
+    name: str
+
+
+class StateChange(ResponseModel):
+    """One entry of a job's or publication's history."""
+
+    state: str
+    at: str
+    reason: str
+
+
+class AttemptResponse(ResponseModel):
+    """One start of the training program."""
+
+    number: int
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    exit_code: int | None
+    reason: str
+    counted: bool = Field(description="Whether it counts against the limit of retries")
+
+
+class ErrorReportResponse(ResponseModel):
+    """Why the training program gave up."""
+
+    error: str
+    code: str
+    advice: str
+
+
+class EpochResponse(ResponseModel):
+    """One validation interval that was saved; it can be published."""
+
+    epoch: float
+    step: int
+    attempt: int
+    metrics: dict[str, Any]
+    best: bool = Field(description="Whether it has the highest digits_map")
+
+
+class JobProgress(ResponseModel):
+    """How far a job is."""
+
+    step: int
+    max_step: int
+    epoch: float
+    epochs: float
+    ratio: float
+    eta_s: float | None
+    learning_rate: float
+    images_per_second: float
+    train: dict[str, float]
+    val: dict[str, Any] | None
+    at: str
+
+
+class JobSummary(ResponseModel):
+    """A job in a list."""
+
+    id: str
+    name: str
+    state: str
+    reason: str
+    desired: str
+    dataset: DatasetVersion
+    network: dict[str, Any]
+    training: dict[str, Any]
+    created_at: str
+    updated_at: str
+    ended_at: str | None
+
+
+class JobResponse(JobSummary):
+    """A job with how it stands."""
+
+    error: ErrorReportResponse | None
+    history: list[StateChange]
+    attempts: list[AttemptResponse]
+    retry_at: str | None
+    progress: JobProgress | None
+    latest_epoch: EpochResponse | None
+    best_epoch: EpochResponse | None
+
+
+class JobList(ResponseModel):
+    """A page of jobs, newest first."""
+
+    items: list[JobSummary]
+    next_page_token: str | None
+
+
+class HistoryResponse(ResponseModel):
+    """A job's curves: validation by epoch, training by step (thinned to the asked number of points)."""
+
+    epochs: list[EpochResponse]
+    progress: list[dict[str, Any]]
+
+
+class EpochList(ResponseModel):
+    """The epochs of a job that can be published, oldest first."""
+
+    items: list[EpochResponse]
+    next_page_token: str | None
+
+
+class RecipeList(ResponseModel):
+    """The recipes and what each sets."""
+
+    items: list[dict[str, Any]]
