@@ -14,7 +14,7 @@ Failures, cut by what the caller can do next::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -110,10 +110,10 @@ class ObjectStore(Protocol):
     def create_upload(self, key: str, *, content_type: str = "application/octet-stream") -> str:
         """Begin a multipart upload and return its id."""
 
-    def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
+    def list_parts(self, key: str, upload_id: str) -> Sequence[UploadedPart]:
         """The parts received so far, by number. Raises InvalidUpload when the id is unknown."""
 
-    def complete_upload(self, key: str, upload_id: str, parts: list[UploadedPart]) -> str:
+    def complete_upload(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> str:
         """Make the object visible; return its ETag. Raises InvalidUpload."""
 
     def abort_upload(self, key: str, upload_id: str) -> None:

@@ -1,0 +1,199 @@
+"""JSON documents in the object store, changed by conditional writes only.
+
+Each body carries a random ``write_id``. When a write's answer says no or is lost, the writer reads back:
+finding its own ``write_id`` means that the write took effect.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from periscope import keys
+from periscope.ids import new_id
+from periscope.store import ObjectMissing, ObjectStore, PreconditionFailed, StoreUnavailable
+
+UPDATE_ATTEMPTS = 12
+BACKOFF_S = 0.02
+
+Body = dict[str, Any]
+
+
+class DocumentMissing(Exception):
+    """No document has this id."""
+
+
+class Conflict(Exception):
+    """The document exists already, or was changed by another since it was read."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as it was read or written."""
+
+    kind: str
+    id: str
+    body: Body
+    etag: str
+
+
+class Documents:
+    """All documents of one store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._cache: dict[str, Document] = {}
+        self._cache_lock = threading.Lock()
+
+    def create(self, kind: str, body: Body, document_id: str | None = None) -> Document:
+        """Claim an id and write the first body; a fresh id where none is given.
+
+        Raises:
+            Conflict: the id is taken.
+            StoreUnavailable: the store does not say whether the write took effect.
+        """
+        document_id = document_id or new_id()
+        marked = body | {"write_id": _write_id()}
+        etag = claim(self._store, keys.document(kind, document_id), marked)
+        return Document(kind, document_id, marked, etag)
+
+    def get(self, kind: str, document_id: str) -> Document:
+        """Read a document. Raises DocumentMissing."""
+        try:
+            stored = self._store.get(keys.document(kind, document_id))
+        except ObjectMissing as error:
+            raise DocumentMissing(f"there is no {kind} document {document_id}") from error
+        return Document(kind, document_id, json.loads(stored.body), stored.etag)
+
+    def replace(self, document: Document, body: Body) -> Document:
+        """Write a new body over the one that was read.
+
+        Raises:
+            Conflict: another has changed or removed it since.
+            StoreUnavailable: the store does not say whether the write took effect.
+        """
+        key = keys.document(document.kind, document.id)
+        marked = body | {"write_id": _write_id()}
+        try:
+            etag = self._store.put_if_match(key, encode(marked), document.etag)
+        except (PreconditionFailed, StoreUnavailable) as error:
+            etag_or_none = _own_etag(self._store, key, marked["write_id"], error)
+            if etag_or_none is None:
+                raise Conflict(f"{key} was changed by another") from error
+            etag = etag_or_none
+        return Document(document.kind, document.id, marked, etag)
+
+    def update(self, kind: str, document_id: str, change: Callable[[Body], Body]) -> Document:
+        """Read, change and write until no other writer comes between.
+
+        ``change`` gets a copy of the body and may raise to leave the document as it is.
+
+        Raises:
+            DocumentMissing: there is nothing to change.
+            Conflict: others kept changing it.
+            StoreUnavailable: the store does not say whether the write took effect.
+        """
+        for attempt in range(UPDATE_ATTEMPTS):
+            document = self.get(kind, document_id)
+            try:
+                return self.replace(document, change(_copy(document.body)))
+            except Conflict:
+                # Spread the writers out: all of them read the same state just now.
+                time.sleep(BACKOFF_S * (1 << min(attempt, 5)) * (0.5 + secrets.randbelow(100) / 100))
+        raise Conflict(f"{keys.document(kind, document_id)} kept changing")
+
+    def list(self, kind: str) -> list[Document]:
+        """All documents of a kind, oldest first; only changed ones are read again."""
+        documents = []
+        prefix = keys.documents_prefix(kind)
+        for info in self._store.list(prefix):
+            with self._cache_lock:
+                cached = self._cache.get(info.key)
+            if cached is None or cached.etag != info.etag:
+                try:
+                    cached = self.get(kind, info.key.removeprefix(prefix))
+                except DocumentMissing:
+                    continue  # Removed between the listing and now.
+                with self._cache_lock:
+                    self._cache[info.key] = cached
+            documents.append(Document(cached.kind, cached.id, _copy(cached.body), cached.etag))
+        self._forget_removed(prefix, {keys.document(kind, document.id) for document in documents})
+        return documents
+
+    def delete(self, kind: str, document_id: str) -> None:
+        """Remove a document; an absent one is no error."""
+        self._store.delete(keys.document(kind, document_id))
+
+    def claim_name(self, kind: str, name: str, document_id: str) -> str:
+        """Make ``name`` belong to a document unless it belongs to one; return the owner's id."""
+        key = keys.name_claim(kind, name)
+        body = {"name": name, "id": document_id, "write_id": _write_id()}
+        try:
+            claim(self._store, key, body)
+        except Conflict:
+            return self.id_of_name(kind, name) or document_id
+        return document_id
+
+    def id_of_name(self, kind: str, name: str) -> str | None:
+        """The id that owns a name, or None."""
+        try:
+            stored = self._store.get(keys.name_claim(kind, name))
+        except ObjectMissing:
+            return None
+        return str(json.loads(stored.body)["id"])
+
+    def _forget_removed(self, prefix: str, present: set[str]) -> None:
+        with self._cache_lock:
+            for key in [key for key in self._cache if key.startswith(prefix) and key not in present]:
+                del self._cache[key]
+
+
+def claim(store: ObjectStore, key: str, body: Body) -> str:
+    """Write a body that carries a ``write_id`` under a free key; return its ETag.
+
+    Raises:
+        Conflict: another writer has the key.
+        StoreUnavailable: the store does not say whether the write took effect.
+    """
+    try:
+        return store.put_if_absent(key, encode(body))
+    except (PreconditionFailed, StoreUnavailable) as error:
+        etag = _own_etag(store, key, body["write_id"], error)
+        if etag is None:
+            raise Conflict(f"{key} is taken") from error
+        return etag
+
+
+def encode(body: Body) -> bytes:
+    """A body's bytes: sorted keys, so that equal bodies are equal bytes."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _own_etag(store: ObjectStore, key: str, write_id: str, doubt: Exception) -> str | None:
+    """The object's ETag when it holds our write, None when another's; raises ``doubt`` when nothing tells."""
+    try:
+        stored = store.get(key)
+    except ObjectMissing:
+        if isinstance(doubt, StoreUnavailable):
+            raise doubt from None
+        return None
+    if json.loads(stored.body).get("write_id") == write_id:
+        return stored.etag
+    if isinstance(doubt, StoreUnavailable):
+        # Ours may have been written and then replaced by another's: the caller must look again.
+        raise Conflict(f"{key} holds another's write") from doubt
+    return None
+
+
+def _copy(body: Body) -> Body:
+    copied: Body = json.loads(encode(body))
+    return copied
+
+
+def _write_id() -> str:
+    return secrets.token_hex(8)

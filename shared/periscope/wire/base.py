@@ -1,0 +1,35 @@
+"""What all bodies have in common: requests refuse unknown fields, answers may grow."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RequestModel(BaseModel):
+    """A body that a client sends. An unknown field is an error, so that a misspelt option is never lost."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class ResponseModel(BaseModel):
+    """A body that a service sends. Clients ignore fields that they do not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class PageQuery(RequestModel):
+    """How to ask for one page of a list."""
+
+    page_size: int = Field(50, ge=1, le=200, description="Items on a page")
+    page_token: str | None = Field(None, max_length=500, description="From the page before")
+
+
+class ProblemDetails(ResponseModel):
+    """Every error, as RFC 9457 ``application/problem+json``."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[dict[str, str]] | None = Field(None, description="One entry a field: pointer and message")
