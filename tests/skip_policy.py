@@ -49,7 +49,7 @@ def reason_allowing(node_id: str, allowed: list[AllowedSkip]) -> str | None:
     return None
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps plugins in a set.
 class SkipPolicy:
     """Collects the skips of one run and judges them at its end."""
 

@@ -57,6 +57,15 @@ class S3Store:
         """Connect as the environment says. Raises SettingsError naming what is missing."""
         return cls(S3Settings.from_environ(environ))
 
+    def make_bucket(self) -> None:
+        """Make the bucket unless it is there. Raises StoreUnavailable."""
+        with _translated(self._bucket):
+            try:
+                self._client.create_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                    raise
+
     def get(self, key: str) -> StoredObject:
         """See ObjectStore."""
         with _translated(key):

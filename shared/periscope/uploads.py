@@ -130,7 +130,7 @@ class Uploads:
         if wrong:
             named = ", ".join(str(number) for number, _ in wrong[:10])
             raise IncompleteUpload(
-                f"{len(wrong)} of {len(wanted)} parts are missing or have the wrong size (part {named}): send them"
+                f"{len(wrong)} of {len(wanted)} parts are missing or of wrong size (part {named}): send them"
             )
         try:
             return self._store.complete_upload(

@@ -1,0 +1,49 @@
+"""Fixtures that many tests share: the store in memory, and the real S3 server."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from periscope.s3 import S3Store
+from periscope_embedded.seaweedfs import SeaweedFS
+from tests.fakes import MemoryStore
+
+
+@pytest.fixture
+def memory_store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """A real S3 server for the whole run."""
+    server = SeaweedFS(tmp_path_factory.mktemp("seaweedfs"))
+    server.start()
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def s3_bucket(seaweedfs: SeaweedFS) -> str:
+    """A fresh bucket on the real server."""
+    bucket = f"test-{secrets.token_hex(6)}"
+    seaweedfs.make_bucket(bucket)
+    return bucket
+
+
+@pytest.fixture
+def s3_store(seaweedfs: SeaweedFS, s3_bucket: str) -> S3Store:
+    """The real store on a fresh bucket."""
+    return S3Store(seaweedfs.settings(s3_bucket))
+
+
+@pytest.fixture
+def s3_environ(seaweedfs: SeaweedFS, s3_bucket: str) -> dict[str, str]:
+    """Variables with which a service finds the fresh bucket."""
+    return seaweedfs.environ(s3_bucket)
