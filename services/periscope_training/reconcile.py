@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from periscope.documents import Document, DocumentMissing, Documents
 
 from periscope import keys
+from periscope.documents import Document, DocumentMissing, Documents
 from periscope.store import ObjectStore, StoreUnavailable
 from periscope_training import job_document
 from periscope_training.error_report import parse_error_report

@@ -1,0 +1,129 @@
+"""Makes jobs and publications out of requests, exactly once for each idempotency key.
+
+A job appears whole or not at all: first its spec, then its checkpoint document, last the job document, which
+is what everybody looks at. A request that stopped in between is completed when it is sent again with its key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from periscope import keys
+from periscope.documents import Conflict, Document, DocumentMissing, Documents
+from periscope.ids import new_id
+from periscope.store import ObjectStore, PreconditionFailed
+from periscope.wire.jobs import JobRequest
+from periscope.wire.publications import PublishRequest
+from periscope_training import job_document, publication
+from periscope_training.curves import find_epoch
+from periscope_training.datasets import Datasets
+from periscope_training.rules import JobWish, Spec, build_spec, request_digest
+
+NOT_OPTIONS = frozenset({"name", "dataset", "dataset_version", "input", "recipe"})
+
+
+class KeyReused(Exception):
+    """The idempotency key was used before, for another request."""
+
+
+def wish_of(request: JobRequest) -> JobWish:
+    """The request in plain values: options only where given, or null where null means something."""
+    options: dict[str, Any] = {}
+    for name in request.model_fields_set - NOT_OPTIONS:
+        value = getattr(request, name)
+        if value is not None or name == "augmentation":
+            options[name] = value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
+    size = None if request.input is None else (request.input.width, request.input.height)
+    return JobWish(request.name, request.recipe, options, size)
+
+
+class Submissions:
+    """What POST does."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        store: ObjectStore,
+        datasets: Datasets,
+        threads: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._documents = documents
+        self._store = store
+        self._datasets = datasets
+        self._threads = threads
+        self._now = now
+
+    def submit_job(self, request: JobRequest, idempotency_key: str | None) -> Document:
+        """Make a job, or find the one made by this key before.
+
+        Raises KeyReused, rules.UnusableRequest, and what Datasets raises.
+        """
+        digest = request_digest(request.model_dump(mode="json", exclude_unset=True))
+        job_id = self._claim("job-requests", idempotency_key)
+        found = self._made_before(job_document.KIND, job_id, digest)
+        if found is not None:
+            return found
+        manifest = self._datasets.manifest(request.dataset, request.dataset_version)
+        spec = build_spec(job_id, wish_of(request), manifest, request_sha256=digest, threads=self._threads)
+        spec = self._keep_spec(job_id, spec)
+        self._create(job_document.CHECKPOINT_KIND, job_id, job_document.new_checkpoint(job_id))
+        body = job_document.new_job(spec, manifest["name"], self._now())
+        return self._create(job_document.KIND, job_id, body)
+
+    def submit_publication(
+        self, job_id: str, which: str, request: PublishRequest, idempotency_key: str | None
+    ) -> Document:
+        """Make a publication of one epoch, or find the one made by this key before.
+
+        Raises KeyReused, DocumentMissing for an unknown job, curves.NoSuchEpoch.
+        """
+        wanted = {"job_id": job_id, "epoch": which, **request.model_dump(mode="json")}
+        digest = request_digest(wanted)
+        publication_id = self._claim("publication-requests", idempotency_key)
+        found = self._made_before(publication.KIND, publication_id, digest)
+        if found is not None:
+            return found
+        checkpoint = self._documents.get(job_document.CHECKPOINT_KIND, job_id).body
+        epoch = find_epoch(checkpoint["epochs"], which)
+        body = publication.new_publication(job_id, epoch, request.model, request.aliases, self._now())
+        return self._create(publication.KIND, publication_id, {**body, "request_sha256": digest})
+
+    def _claim(self, kind: str, idempotency_key: str | None) -> str:
+        fresh = new_id()
+        if idempotency_key is None:
+            return fresh
+        return self._documents.claim_name(kind, idempotency_key, fresh)
+
+    def _made_before(self, kind: str, document_id: str, digest: str) -> Document | None:
+        try:
+            found = self._documents.get(kind, document_id)
+        except DocumentMissing:
+            return None
+        _require_same(found.body, digest)
+        return found
+
+    def _keep_spec(self, job_id: str, spec: Spec) -> Spec:
+        body = json.dumps(spec, sort_keys=True, indent=2, allow_nan=False).encode()
+        try:
+            self._store.put_if_absent(keys.job_spec(job_id), body)
+        except PreconditionFailed:
+            # Written by an earlier try with this key, perhaps on an older dataset version: that one counts.
+            kept: Spec = json.loads(self._store.get(keys.job_spec(job_id)).body)
+            _require_same(kept, spec["request_sha256"])
+            return kept
+        return spec
+
+    def _create(self, kind: str, document_id: str, body: dict[str, Any]) -> Document:
+        try:
+            return self._documents.create(kind, body, document_id)
+        except Conflict:
+            return self._documents.get(kind, document_id)
+
+
+def _require_same(body: Mapping[str, Any], digest: str) -> None:
+    if body["request_sha256"] != digest:
+        raise KeyReused("This Idempotency-Key was used for another request; use a fresh one.")
