@@ -1,0 +1,98 @@
+"""``Idempotency-Key``: a POST that is sent twice acts once and is answered the same.
+
+The first request claims the key in the store; its answer is kept there for a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import Flask, Response, g, request
+
+from periscope.clock import from_rfc3339, to_rfc3339, utc_now
+from periscope.documents import Body, Conflict, Document, DocumentMissing, Documents
+from periscope.web.problems import BadRequest, ConflictProblem, Unprocessable
+
+KIND = "idempotency"
+HEADER = "Idempotency-Key"
+KEPT = timedelta(hours=24)
+ABANDONED_AFTER = timedelta(seconds=60)
+MAX_KEY_LENGTH = 200
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def idempotent(view: View) -> View:
+    """Mark a POST view as one that honours the header."""
+    view.periscope_idempotent = True  # type: ignore[attr-defined] # a mark on the function
+    return view
+
+
+def install_idempotency(app: Flask, documents: Documents) -> None:
+    """Answer repeated requests from the store."""
+
+    @app.before_request
+    def replay() -> Response | None:
+        key = request.headers.get(HEADER)
+        if key is None or request.endpoint is None:
+            return None
+        if not getattr(app.view_functions[request.endpoint], "periscope_idempotent", False):
+            return None
+        if not 0 < len(key) <= MAX_KEY_LENGTH:
+            raise BadRequest(f"{HEADER} must have 1 to {MAX_KEY_LENGTH} characters")
+        return _claim_or_replay(documents, key)
+
+    @app.after_request
+    def keep(response: Response) -> Response:
+        claim: Document | None = g.pop("idempotency_claim", None)
+        if claim is not None:
+            _keep(documents, claim, response)
+        return response
+
+
+def _claim_or_replay(documents: Documents, key: str) -> Response | None:
+    principal = g.get("principal")
+    owner = f"{principal.role} {principal.name}" if principal is not None else ""
+    document_id = hashlib.sha256(f"{owner}\n{request.path}\n{key}".encode()).hexdigest()
+    request_sha256 = hashlib.sha256(request.get_data(cache=True)).hexdigest()
+    body = {"request_sha256": request_sha256, "created_at": to_rfc3339(utc_now()), "answer": None}
+    try:
+        g.idempotency_claim = documents.create(KIND, body, document_id)
+    except Conflict:
+        return _replay(documents, documents.get(KIND, document_id), body)
+    return None
+
+
+def _replay(documents: Documents, document: Document, body: Body) -> Response | None:
+    age = utc_now() - from_rfc3339(document.body["created_at"])
+    answer = document.body["answer"]
+    if age > KEPT or (answer is None and age > ABANDONED_AFTER):
+        try:
+            g.idempotency_claim = documents.replace(document, body)
+        except Conflict as error:
+            raise ConflictProblem("the same request is being answered; ask again in a moment") from error
+        return None
+    if document.body["request_sha256"] != body["request_sha256"]:
+        raise Unprocessable(f"this {HEADER} was used with another body; take a new key for a new request")
+    if answer is None:
+        raise ConflictProblem("the same request is being answered; ask again in a moment")
+    return Response(answer["body"], answer["status"], headers=answer["headers"])
+
+
+def _keep(documents: Documents, claim: Document, response: Response) -> None:
+    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # The caller shall try again, and then for real.
+        documents.delete(claim.kind, claim.id)
+        return
+    headers = {
+        name: response.headers[name] for name in ("Content-Type", "Location") if name in response.headers
+    }
+    answer = {"status": response.status_code, "headers": headers, "body": response.get_data(as_text=True)}
+    try:
+        documents.replace(claim, claim.body | {"answer": answer})
+    except (Conflict, DocumentMissing):
+        return
