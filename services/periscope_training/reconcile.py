@@ -18,9 +18,10 @@ from periscope.documents import Document, DocumentMissing, Documents
 from periscope.store import ObjectStore, StoreUnavailable
 from periscope_training import job_document
 from periscope_training.error_report import parse_error_report
-from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, is_final, job_of
+from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
 from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run
 from periscope_training.lifecycle import (
+    FINAL_STATES,
     Action,
     CloseAttempt,
     CreateRun,
@@ -74,20 +75,18 @@ class Reconciler:
 
     def reconcile_all(self) -> int:
         """Look at every job once, oldest first; return how many have not ended."""
-        active = [document for document in self._documents.list(KIND) if not is_final(document.body)]
-        busy = sum(1 for document in active if job_of(document.body).open_attempt is not None)
+        active = [document for document in self._documents.list(KIND) if not _has_ended(document)]
+        busy = sum(1 for document in active if _holds_slot(document))
         for document in active:
-            was_busy = job_of(document.body).open_attempt is not None
+            others = busy - _holds_slot(document)
             slot_free = busy < self._settings.max_concurrent_jobs
             try:
-                is_busy = self._reconcile(document, slot_free=slot_free)
+                busy = others + self._reconcile(document, slot_free=slot_free)
             except StoreUnavailable:
                 raise
             except Exception:
                 # One broken document or run must not stop the other jobs.
                 log.exception("job_not_reconciled", job_id=document.id)
-                continue
-            busy += is_busy - was_busy
         return len(active)
 
     def sweep(self) -> None:
@@ -117,7 +116,7 @@ class Reconciler:
             if changed is None:
                 break
             document = changed
-        return job_of(document.body).open_attempt is not None
+        return _holds_slot(document)
 
     def _look(self, job_id: str, job: Job, *, slot_free: bool) -> Seen:
         run = _run_of(job_id, job)
@@ -188,6 +187,17 @@ class Reconciler:
 
     def _change(self, document: Document, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Document:
         return self._documents.update(KIND, document.id, change)
+
+
+def _has_ended(document: Document) -> bool:
+    return document.body.get("state") in FINAL_STATES
+
+
+def _holds_slot(document: Document) -> bool:
+    try:
+        return job_of(document.body).open_attempt is not None
+    except (KeyError, TypeError, ValueError):
+        return False  # A broken document; looking at it in its turn will log what is wrong.
 
 
 def _run_of(job_id: str, job: Job) -> Run | None:
