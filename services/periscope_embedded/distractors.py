@@ -44,7 +44,7 @@ def _add_rock(
     tone = np.array(rng.choice([[0.2, 0.26, 0.26], [0.16, 0.22, 0.18], [0.3, 0.34, 0.36]]), np.float32)
     colour = tone * (down * rough)[..., None]
     left, top = int(x - side / 2), int(foot - side * 0.65)
-    water.paint(colour.astype(np.float32), mask.astype(np.float32) / 255, left, top, 1.2 / near)
+    water.paint(colour, mask / 255, left, top, 1.2 / near)
 
 
 def add_weed(water: Water, rng: np.random.Generator, horizon: int | None) -> None:
@@ -63,7 +63,7 @@ def add_weed(water: Water, rng: np.random.Generator, horizon: int | None) -> Non
         cv2.polylines(alpha, [np.round(points * 16).astype(np.int32)], False, 255, thick, cv2.LINE_AA, 4)
         green = np.array([0.1, rng.uniform(0.22, 0.42), 0.14], np.float32)
         colour = np.broadcast_to(green, (height, width, 3)).copy()
-        water.paint(colour, alpha.astype(np.float32) / 255, 0, 0, float(rng.uniform(1.5, 4)))
+        water.paint(colour, alpha / 255, 0, 0, float(rng.uniform(1.5, 4)))
 
 
 def add_fish(water: Water, rng: np.random.Generator) -> None:
@@ -99,9 +99,7 @@ def _add_one_fish(
     tone = np.array(rng.choice([[0.6, 0.62, 0.55], [0.35, 0.5, 0.55], [0.3, 0.3, 0.28]]), np.float32)
     colour = tone * shade[..., None]
     left, top = int(x - side / 2), int(y - side / 2)
-    water.paint(
-        colour.astype(np.float32), mask.astype(np.float32) / 255, left, top, float(rng.uniform(1.5, 5))
-    )
+    water.paint(colour, mask / 255, left, top, float(rng.uniform(1.5, 5)))
 
 
 def add_bubbles(water: Water, rng: np.random.Generator) -> None:
@@ -126,4 +124,4 @@ def _add_bubble(water: Water, centre: tuple[float, float], radius: float) -> Non
     spot = np.exp(-((u + 0.3) ** 2 + (v + 0.35) ** 2) * 14)
     cover = np.clip(rim + 0.7 * spot, 0, 0.85) * (r < 1.3)
     colour = np.full((side, side, 3), 0.92, np.float32)
-    water.paint(colour, cover.astype(np.float32), left, top, 1.0)
+    water.paint(colour, cover, left, top, 1.0)

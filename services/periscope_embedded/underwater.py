@@ -1,7 +1,7 @@
 """A synthetic underwater data set in KITTI folders: buoys and gates as a submarine's camera sees them.
 
-The same arguments give the same bytes. Labels are exact, because the scene is known; boxes are cut by the frame and
-the ``truncated`` field tells how much is missing. It is a stand-in for real dives, not a benchmark.
+The same arguments give the same bytes. Labels are exact, because the scene is known; boxes are cut by the
+frame and the ``truncated`` field tells how much is missing. It is a stand-in for real dives, not a benchmark.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OBJECTS_PER_IMAGE = (0.06, 0.42, 0.34, 0.18)
 """How often a picture has 0, 1, 2 and 3 objects."""
 BUOY_SIZE, GATE_SIZE = (0.14, 0.42), (0.22, 0.64)
 """Smallest and largest extent, as a part of the picture's shorter side."""
-BUOY_DIAMETER_M, GATE_WIDTH_M = 0.45, 1.6
+BUOY_DIAMETER_M, GATE_WIDTH_M = 0.45, 1.35
 LARGEST_CUT = 0.45
 """An object with more of its box outside the frame is placed anew."""
 LARGEST_OVERLAP = 0.08

@@ -57,7 +57,7 @@ def draw_buoy(water: Water, rng: np.random.Generator, place: Placement, textures
     glint = np.exp(-((u - lean * 0.5) ** 2 + (v + 0.5) ** 2) * 28) * rng.uniform(0.05, 0.4)
     shaded += glint[..., None]
     cover = np.clip((1 - np.sqrt(r2)) * radius + 0.5, 0, 1)
-    water.paint(shaded.astype(np.float32), cover.astype(np.float32), left, top, place.distance_m)
+    water.paint(shaded, cover, left, top, place.distance_m)
     return place.x - radius, place.y - radius, place.x + radius, place.y + radius
 
 
@@ -78,16 +78,16 @@ def _draw_lines(
     height, wide = water.picture.shape[:2]
     alpha = np.zeros((height, wide), np.uint8)
     scaled = [np.round(line * 2**SUBPIXEL_BITS).astype(np.int32) for line in lines]
-    cv2.polylines(alpha, scaled, False, 255, max(int(round(width)), 1), cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.polylines(alpha, scaled, False, 255, max(round(width), 1), cv2.LINE_AA, SUBPIXEL_BITS)
     paint = np.broadcast_to(np.array(colour, np.float32), (height, wide, 3)).copy()
-    water.paint(paint, alpha.astype(np.float32) / 255 * min(width, 1.0), 0, 0, distance_m)
+    water.paint(paint, alpha / 255 * min(width, 1.0), 0, 0, distance_m)
 
 
 def draw_gate(water: Water, rng: np.random.Generator, place: Placement, textures: Textures) -> Box:
     """Two posts and a crossbar, turned and tilted, with painted bars, hanging from two ropes."""
     bars, thickness = _gate_bars(rng, place)
     tops = [bars[0][0], bars[1][0]]
-    ropes = [np.stack([top, top + (rng.uniform(-20, 20), -top[1] - 30)]) for top in tops if top[1] > 0]
+    ropes = [np.array([top, (top[0] + rng.uniform(-20, 20), -30.0)]) for top in tops if top[1] > 0]
     if ropes and rng.random() < 0.6:
         _draw_lines(water, ropes, max(place.size * 0.012, 0.7), (0.4, 0.45, 0.42), place.distance_m)
     paints = _gate_paint(rng)
@@ -101,14 +101,14 @@ def draw_gate(water: Water, rng: np.random.Generator, place: Placement, textures
 
 def _gate_paint(rng: np.random.Generator) -> list[tuple[tuple[float, float, float], ...]]:
     """One or two alternating colours for the left post, the right post and the crossbar."""
-    choices = [
+    choices: list[list[tuple[tuple[float, float, float], ...]]] = [
         [(RED,), (BLACK,), (ORANGE,)],
         [(ORANGE,), (ORANGE,), (ORANGE,)],
         [(RED,), (RED,), (BLACK,)],
         [(ORANGE, BLACK), (ORANGE, BLACK), (ORANGE,)],
         [(BLACK,), (RED,), (RED, BLACK)],
     ]
-    return list(choices[rng.integers(len(choices))])
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _gate_bars(rng: np.random.Generator, place: Placement) -> tuple[list[Points], list[tuple[float, float]]]:
@@ -179,9 +179,7 @@ def _draw_bar(
     colour = np.array(paint, np.float32)[stripe] * shade[..., None]
     colour *= (0.8 + 0.4 * noise_field(rng, high, wide, 7))[..., None]
     colour += 0.25 * (_caustics_on(textures, rng, high, wide) * shade)[..., None] * colour
-    water.paint(
-        colour.astype(np.float32), mask.astype(np.float32) / 255, int(low[0]), int(low[1]), distance_m
-    )
+    water.paint(colour, mask / 255, int(low[0]), int(low[1]), distance_m)
     return quad
 
 

@@ -1,7 +1,7 @@
 """What water does to light: how an underwater camera's picture comes about.
 
-Light from a thing at distance d arrives weakened by exp(-k d), red most of all, and the water between adds its
-own glow; that is all a murky picture is. No objects here: they are in ``underwater_objects``.
+Light from a thing at distance d arrives weakened by exp(-k d), red most of all, and the water between
+adds its own glow; that is all a murky picture is. No objects here: they are in ``underwater_objects``.
 Colours are float BGR in 0..1, distances in metres, images float32 [H, W, 3].
 """
 
@@ -64,7 +64,7 @@ def _caustic_net(rng: np.random.Generator, n: int) -> Pixels:
         field = noise_field(rng, n, n, cell)
         bent = cv2.remap(field, x + bend_x, y + bend_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         net += np.exp(-np.abs(bent - 0.5) * 22)
-    return np.clip(net / 1.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(net / 1.5, 0, 1), np.float32)
 
 
 @dataclass
@@ -82,10 +82,13 @@ class Water:
     def arrive(self, colour: Pixels, glow: Pixels, distance_m: Pixels | float) -> Pixels:
         """What is left of ``colour`` [..., 3] after ``distance_m`` of water that glows."""
         left = np.exp(-np.asarray(distance_m, np.float32)[..., None] * self.absorption)
-        return (colour * self.light * left + glow * (1 - left)).astype(np.float32)
+        return np.asarray((colour * self.light * left + glow * (1 - left)), np.float32)
 
-    def paint(self, colour: Pixels, alpha: Pixels, left: int, top: int, distance_m: float) -> None:
+    def paint(
+        self, colour: npt.ArrayLike, alpha: npt.ArrayLike, left: int, top: int, distance_m: float
+    ) -> None:
         """Put a patch [h, w, 3] with its cover [h, w] at a distance; what lies outside is cut off."""
+        colour, alpha = np.asarray(colour, np.float32), np.asarray(alpha, np.float32)
         murk = 0.12 * distance_m * float(self.absorption[1]) * 10
         if murk > 0.35:
             alpha, colour = (
@@ -107,7 +110,7 @@ def open_water(rng: np.random.Generator, height: int, width: int) -> Water:
     """Empty water: brighter towards the surface and the sun, with rays of light, darker below."""
     blueness = rng.beta(0.8, 0.8)
     tint = GREEN_WATER * (1 - blueness) + BLUE_WATER * blueness
-    tint = tint * rng.uniform(0.75, 1.15)
+    tint = tint * rng.uniform(0.85, 1.35)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     sun_x, sun_y = rng.uniform(-0.2, 1.2) * width, -rng.uniform(0.15, 0.9) * height
     fall = np.exp(-y / height * rng.uniform(0.7, 1.7))
@@ -118,10 +121,10 @@ def open_water(rng: np.random.Generator, height: int, width: int) -> Water:
     glow = tint * (brightness * murky_parts)[..., None]
     # Near the surface the water washes out to a paler green; far below only blue is left.
     glow += np.array([0.05, 0.07, 0.05], np.float32) * (fall**3)[..., None]
-    turbidity = rng.uniform(0.55, 1.25)
+    turbidity = rng.uniform(0.5, 1.1)
     absorption = turbidity * np.array([0.22 - 0.1 * blueness, 0.15, 0.42], np.float32)
     glow = np.clip(glow, 0, 1).astype(np.float32)
-    return Water(glow.copy(), glow, absorption.astype(np.float32), float(rng.uniform(0.75, 1.1)))
+    return Water(glow.copy(), glow, absorption.astype(np.float32), float(rng.uniform(0.85, 1.2)))
 
 
 def _rays(rng: np.random.Generator, x: Pixels, y: Pixels, sun_x: float, sun_y: float) -> Pixels:
@@ -131,7 +134,7 @@ def _rays(rng: np.random.Generator, x: Pixels, y: Pixels, sun_x: float, sun_y: f
     waves = noise_field(rng, 1, 1024, 28)[0] * 0.6 + noise_field(rng, 1, 1024, 9)[0] * 0.4
     place = np.clip((angle + np.pi / 2) / np.pi * 1023, 0, 1023).astype(np.float32)
     beams = cv2.remap(waves[None], place, np.zeros_like(place), cv2.INTER_LINEAR)
-    return ((beams - 0.5) * 2.4 * np.exp(-y / height * 1.6)).astype(np.float32)
+    return np.asarray((beams - 0.5) * 2.4 * np.exp(-y / height * 1.6), np.float32)
 
 
 def add_sea_floor(water: Water, rng: np.random.Generator, textures: Textures) -> int | None:
@@ -150,7 +153,7 @@ def add_sea_floor(water: Water, rng: np.random.Generator, textures: Textures) ->
     along = np.mod(distance * scale + shift[1], 2 * TEXTURE_PIXELS)
     sand, net = (_look(texture, across, along) for texture in (textures.sand, textures.caustics))
     grain = np.array(rng.choice([[0.42, 0.52, 0.58], [0.33, 0.42, 0.44], [0.5, 0.6, 0.62]]), np.float32)
-    shade = 0.35 + 0.9 * sand + rng.uniform(0, 0.55) * net * np.exp(-distance / 6)
+    shade = 0.35 + 0.9 * sand + rng.uniform(0, 1.1) * net * np.exp(-distance / 5)
     colour = (grain * shade[..., None]).astype(np.float32)
     glow = water.glow[horizon:]
     seen = water.arrive(colour, glow * 0.85, distance.astype(np.float32))
@@ -161,10 +164,11 @@ def add_sea_floor(water: Water, rng: np.random.Generator, textures: Textures) ->
 
 def _look(texture: Pixels, across: Pixels, along: Pixels) -> Pixels:
     """The texture, continued by mirroring, at float coordinates in 0..2n."""
-    mirrored = [TEXTURE_PIXELS - 1 - np.abs(TEXTURE_PIXELS - 1 - part) for part in (across, along)]
-    return cv2.remap(
-        texture, *(np.clip(part, 0, None).astype(np.float32) for part in mirrored), cv2.INTER_LINEAR
+    column, row = (
+        np.clip(TEXTURE_PIXELS - 1 - np.abs(TEXTURE_PIXELS - 1 - part), 0, None).astype(np.float32)
+        for part in (across, along)
     )
+    return np.asarray(cv2.remap(texture, column, row, cv2.INTER_LINEAR), np.float32)
 
 
 def add_particles(water: Water, rng: np.random.Generator) -> None:
@@ -174,12 +178,12 @@ def add_particles(water: Water, rng: np.random.Generator) -> None:
     specks = int(rng.integers(30, 260) * width * height / 102_400)
     rows, columns = rng.integers(0, height, specks), rng.integers(0, width, specks)
     snow[rows, columns] = rng.uniform(0.1, 0.7, specks)
-    snow = cv2.GaussianBlur(snow, (0, 0), float(rng.uniform(0.5, 0.9)))
+    snow = np.asarray(cv2.GaussianBlur(snow, (0, 0), float(rng.uniform(0.5, 0.9))), np.float32)
     for _ in range(int(rng.integers(0, 14))):
         centre = (int(rng.integers(0, width)), int(rng.integers(0, height)))
         disc = np.zeros_like(snow)
         cv2.circle(disc, centre, int(rng.integers(1, 4)), float(rng.uniform(0.06, 0.25)), -1, cv2.LINE_AA)
-        snow = np.maximum(snow, cv2.blur(disc, (3, 3)))
+        snow = np.maximum(snow, np.asarray(cv2.blur(disc, (3, 3)), np.float32))
     lit = np.clip(water.glow * 1.3 + 0.15, 0, 1)
     water.picture += (lit - water.picture) * np.clip(snow, 0, 0.8)[..., None]
 
@@ -187,12 +191,12 @@ def add_particles(water: Water, rng: np.random.Generator) -> None:
 def through_the_camera(picture: Pixels, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Lens and sensor: softness, darker corners, a colour cast, grain. Gives uint8 BGR."""
     height, width = picture.shape[:2]
-    soft = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.95)))
+    soft = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.35, 0.95))), np.float32)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     radius2 = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2) * 2
     soft *= (1 - rng.uniform(0.15, 0.55) * radius2)[..., None]
-    soft *= rng.uniform(0.95, 1.05, 3)
+    soft *= rng.uniform(0.95, 1.05, 3).astype(np.float32)
     soft = np.clip(soft, 0, 1) ** rng.uniform(0.85, 1.1)
     grain = rng.standard_normal((height, width, 1), dtype=np.float32) * rng.uniform(0.006, 0.02)
     tinted = rng.standard_normal((height, width, 3), dtype=np.float32) * 0.008
-    return (np.clip(soft + grain + tinted, 0, 1) * 255).round().astype(np.uint8)
+    return np.asarray((np.clip(soft + grain + tinted, 0, 1) * 255).round(), np.uint8)
