@@ -30,6 +30,10 @@ class UploadGone(RegistryError):
 class RegistryRefused(RegistryError):
     """The registry will not take this, now or later; the message is its reason."""
 
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+
 
 class Registry(Protocol):
     """Every method may raise RegistryUnavailable or RegistryRefused."""

@@ -96,7 +96,7 @@ def _network_size(wished: tuple[int, int] | None, manifest: Mapping[str, Any]) -
         require_grid_size(width, height, STRIDE)
     except IllegalSize as error:
         source = "" if wished else " That is the size of the dataset's images; give another as input."
-        raise UnusableRequest("/input", f"{error}{source}") from error
+        raise UnusableRequest("/input", f"{error}.{source}") from error
     return width, height
 
 

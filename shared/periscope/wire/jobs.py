@@ -157,7 +157,7 @@ class JobResponse(JobSummary):
 
 
 class JobList(ResponseModel):
-    """A page of jobs, newest first."""
+    """A page of jobs, oldest first."""
 
     items: list[JobSummary]
     next_page_token: str | None

@@ -53,7 +53,7 @@ class PublicationResponse(ResponseModel):
 
 
 class PublicationList(ResponseModel):
-    """A page of publications, newest first."""
+    """A page of publications, oldest first."""
 
     items: list[PublicationResponse]
     next_page_token: str | None

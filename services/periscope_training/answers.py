@@ -1,0 +1,56 @@
+"""Turns documents into the bodies that clients read. No decisions, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from periscope.documents import Document
+from periscope.wire.jobs import EpochResponse, JobProgress, JobResponse, JobSummary
+from periscope.wire.publications import PublicationResponse
+from periscope_training.curves import best_epoch, progress_ratio, remaining_s
+from periscope_training.lifecycle import State
+
+
+def job_summary(document: Document) -> JobSummary:
+    """A job as it stands in a list."""
+    return JobSummary.model_validate({"id": document.id, **document.body})
+
+
+def job_response(
+    document: Document,
+    epochs: Sequence[Mapping[str, Any]],
+    record: Mapping[str, Any] | None,
+    now: datetime,
+) -> JobResponse:
+    """A job with its newest progress record and its newest and best epochs."""
+    described = epoch_responses(epochs)
+    return JobResponse.model_validate(
+        {
+            "id": document.id,
+            **document.body,
+            "progress": None if record is None else _progress(document.body, record, now),
+            "latest_epoch": described[-1] if described else None,
+            "best_epoch": next((epoch for epoch in described if epoch.best), None),
+        }
+    )
+
+
+def epoch_responses(epochs: Sequence[Mapping[str, Any]]) -> list[EpochResponse]:
+    """The committed epochs, the best one marked."""
+    best = best_epoch(epochs)
+    return [EpochResponse.model_validate({**epoch, "best": epoch is best}) for epoch in epochs]
+
+
+def publication_response(document: Document) -> PublicationResponse:
+    """A publication."""
+    return PublicationResponse.model_validate({"id": document.id, **document.body})
+
+
+def _progress(job: Mapping[str, Any], record: Mapping[str, Any], now: datetime) -> JobProgress:
+    running = job["state"] == State.RUNNING
+    succeeded = job["state"] == State.SUCCEEDED
+    ratio = 1.0 if succeeded else progress_ratio(record["step"], record["max_step"])
+    eta_s = remaining_s(record, now) if running else None
+    return JobProgress.model_validate({**record, "ratio": ratio, "eta_s": eta_s})

@@ -1,0 +1,200 @@
+"""Wires the training service: settings and adapters in, an application and its background work out."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+
+from flask import Response
+from flask_openapi3 import OpenAPI
+from prometheus_client import CollectorRegistry
+
+from periscope import job_tokens, keys
+from periscope.background import Worker
+from periscope.client import ServiceClient
+from periscope.clock import utc_now
+from periscope.documents import DocumentMissing, Documents
+from periscope.lease import Lease
+from periscope.probe import prove_conditional_writes
+from periscope.s3 import S3Store
+from periscope.store import ObjectStore
+from periscope.tokens import Tokens
+from periscope.web.app import create_service_app
+from periscope.web.problems import NotFound, Unavailable, Unprocessable, map_errors, problem_response
+from periscope_training.curves import NoSuchEpoch
+from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
+from periscope_training.gauges import RunGauges
+from periscope_training.http_datasets import HttpDatasets
+from periscope_training.http_registry import HttpRegistry
+from periscope_training.launcher import Launcher, LauncherUnavailable
+from periscope_training.leadership import Leadership
+from periscope_training.leading import JobLoop, Photographer, PublishLoop
+from periscope_training.long_poll import LongPolls, TooManyWaiting
+from periscope_training.process_launcher import ProcessLauncher
+from periscope_training.progress import ProgressRecords
+from periscope_training.publication_routes import publication_routes
+from periscope_training.publish import Publisher
+from periscope_training.reconcile import LoopSettings, Reconciler
+from periscope_training.registry import Registry
+from periscope_training.routes import Api, curve_routes, job_routes, progress_routes
+from periscope_training.rules import UnusableRequest
+from periscope_training.settings import Settings
+from periscope_training.submit import KeyReused, Submissions
+from periscope_training.zip_builder import ZipBuilder
+
+NAME = "periscope-training"
+LEASE = "training"
+JOB_TOKEN_LIFETIME = timedelta(days=30)
+"""Longer than any job; the token also ends with its attempt."""
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The outside world; tests put doubles in."""
+
+    store: ObjectStore
+    launcher: Launcher
+    datasets: Datasets
+    registry: Registry
+    now: Callable[[], datetime] = utc_now
+
+
+@dataclass(frozen=True)
+class TrainingService:
+    """The application and what works behind it."""
+
+    app: OpenAPI
+    workers: tuple[Worker, ...]
+    leadership: Leadership
+    launcher: Launcher
+
+    def start(self) -> None:
+        """Begin the background work."""
+        for worker in self.workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """End the background work, let runs that cannot stay alone checkpoint, and let another lead."""
+        for worker in self.workers:
+            worker.stop()
+        self.launcher.close()
+        self.leadership.release()
+
+
+def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
+    """Wire everything; nothing starts or connects yet."""
+    documents, now = Documents(adapters.store), adapters.now
+    progress, gauges = ProgressRecords(adapters.store), RunGauges()
+    lease = Lease(documents, LEASE, secrets.token_hex(8), settings.lease_ttl_s)
+    leadership = Leadership(lease, settings.lease_ttl_s)
+    reconciler = Reconciler(documents, adapters.store, adapters.launcher, _loop_settings(settings), now)
+    job_loop = JobLoop(
+        leadership, reconciler, Photographer(documents, progress, gauges, now), settings.poll_s
+    )
+    builder = ZipBuilder(adapters.store, settings.work_dir / "publications")
+    publisher = Publisher(documents, adapters.registry, builder, settings.retry_backoff_s, now)
+    workers = (
+        Worker("training-jobs", job_loop.step),
+        Worker("training-publications", PublishLoop(leadership, publisher).step),
+    )
+    api = Api(
+        documents=documents,
+        store=adapters.store,
+        launcher=adapters.launcher,
+        submissions=Submissions(documents, adapters.store, adapters.datasets, settings.trainer_threads, now),
+        progress=progress,
+        polls=LongPolls(),
+        job_token_secret=settings.job_token_secret,
+        wake=lambda: _wake_all(workers),
+        now=now,
+    )
+    app = _create_app(api, Tokens(documents, settings.admin_token), gauges)
+    return TrainingService(app, workers, leadership, adapters.launcher)
+
+
+def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
+    """The application for gunicorn, its background work running.
+
+    Raises SettingsError, StoreNotTrusted, StoreUnavailable.
+    """
+    settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
+    prove_conditional_writes(store)
+    launcher = ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
+    adapters = Adapters(
+        store=store,
+        launcher=launcher,
+        datasets=HttpDatasets(ServiceClient(settings.dataset_url, settings.service_token)),
+        registry=HttpRegistry(ServiceClient(settings.registry_url, settings.service_token)),
+    )
+    service = create_service(settings, adapters)
+    service.start()
+    atexit.register(service.stop)
+    return service.app
+
+
+def _loop_settings(settings: Settings) -> LoopSettings:
+    return LoopSettings(
+        max_concurrent_jobs=settings.max_concurrent_jobs,
+        retry_backoff_s=settings.retry_backoff_s,
+        job_token_lifetime=JOB_TOKEN_LIFETIME,
+        progress_url=lambda job, attempt: f"{settings.own_url}/v1/jobs/{job}/attempts/{attempt}/progress",
+        job_token=lambda job, attempt, until: job_tokens.issue(
+            settings.job_token_secret, job, attempt, until
+        ),
+    )
+
+
+def _create_app(api: Api, tokens: Tokens, gauges: RunGauges) -> OpenAPI:
+    metrics = CollectorRegistry()
+    metrics.register(gauges)
+    app = create_service_app(
+        NAME,
+        _version(),
+        authenticator=tokens.authenticate,
+        store_ready=lambda: _require_answer(api.store),
+        metrics_registry=metrics,
+    )
+    for routes in (job_routes(api), curve_routes(api), progress_routes(api), publication_routes(api)):
+        app.register_api(routes)
+    answers = {
+        DocumentMissing: NotFound,
+        NoSuchEpoch: NotFound,
+        KeyReused: Unprocessable,
+        DatasetsUnavailable: Unavailable,
+        LauncherUnavailable: Unavailable,
+        TooManyWaiting: Unavailable,
+    }
+    map_errors(app, answers)
+    app.register_error_handler(UnusableRequest, _answer_unusable)
+    app.register_error_handler(DatasetMissing, _answer_dataset_missing)
+    return app
+
+
+def _answer_unusable(error: UnusableRequest) -> Response:
+    errors = [{"pointer": error.pointer, "message": str(error)}]
+    return problem_response(Unprocessable(str(error), errors=errors))
+
+
+def _answer_dataset_missing(error: DatasetMissing) -> Response:
+    return _answer_unusable(UnusableRequest("/dataset", str(error)))
+
+
+def _wake_all(workers: Iterable[Worker]) -> None:
+    for worker in workers:
+        worker.wake()
+
+
+def _require_answer(store: ObjectStore) -> None:
+    store.head(keys.probe("ready"))
+
+
+def _version() -> str:
+    try:
+        return version("periscope")
+    except PackageNotFoundError:
+        return "0"
