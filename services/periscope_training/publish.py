@@ -91,7 +91,14 @@ class Publisher:
                 continue
             if not still_leads():
                 return None
-            wait = self._go_on(document, still_leads)
+            try:
+                wait = self._go_on(document, still_leads)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # One broken document must not stop the other publications.
+                log.exception("publication_not_worked_on", publication_id=document.id)
+                continue
             if wait is not None:
                 waits.append(wait)
         return min(waits, default=None)
@@ -111,6 +118,10 @@ class Publisher:
                 document = self._fail(document, str(error), parity=error.parity)
             except RegistryRefused as error:
                 document = self._fail(document, f"The registry refused it: {error}")
+            except Exception as error:
+                # Unforeseen, so perhaps not lasting; the number of tries is limited.
+                log.exception("publication_step_failed", publication_id=document.id)
+                document = self._postpone(document, f"{type(error).__name__}: {error}")
         return None
 
     def _do(self, document: Document, step: Step) -> Document:

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from detectnet.sizes import IllegalSize, require_grid_size
-
 from detectnet.recipes import UnknownOption, UnknownRecipe, resolve_training
+from detectnet.sizes import IllegalSize, require_grid_size
 
 STRIDE = 16
 """Pixels of the network's input per grid cell, in both directions."""
