@@ -1,0 +1,57 @@
+"""How a command ends: the exit codes, and what each failure says.
+
+Scripts tell failures apart by the exit code, people by the text.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from periscope.client import ServiceError, ServiceProblem, ServiceUnreachable
+
+OK, FAILED, USAGE, UNREACHABLE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+EXIT_CODES = f"""exit codes:
+  {OK}    done
+  {FAILED}    failed: the job, ingest or publication failed, or a file is damaged or missing
+  {USAGE}    the command line is wrong
+  {UNREACHABLE}    a service or the store gave no usable answer; the same call may succeed later
+  {REFUSED}    a service refused: not allowed, not found, or an invalid value
+  {INTERRUPTED}  interrupted; what runs on a server goes on
+"""
+
+
+class CommandFailed(Exception):
+    """A command cannot go on. ``document`` is what ``--json`` prints beside the text."""
+
+    def __init__(self, message: str, exit_code: int = FAILED, document: Any = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.document = document
+
+
+def not_found(message: str) -> CommandFailed:
+    """What was named does not exist on the server."""
+    return CommandFailed(message, REFUSED)
+
+
+def failure_of(error: ServiceError) -> CommandFailed:
+    """A failed call, cut by what the caller can do."""
+    if isinstance(error, ServiceProblem):
+        code = UNREACHABLE if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else REFUSED
+        return CommandFailed(_problem_text(error), code, error.document)
+    code = UNREACHABLE if isinstance(error, ServiceUnreachable) else FAILED
+    return CommandFailed(str(error), code)
+
+
+def _problem_text(error: ServiceProblem) -> str:
+    lines = [str(error)]
+    for entry in error.document.get("errors") or []:
+        text = f"  {entry.get('pointer', '')}: {entry.get('message', '')}"
+        if entry.get("message", "") not in lines[0]:
+            lines.append(text)
+    request_id = error.document.get("request_id")
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and request_id:
+        lines.append(f"  request id: {request_id}")
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""Packs a KITTI folder into one uncompressed tar: the same files give the same bytes.
+
+Only ``<split>/images`` and ``<split>/labels`` go in; whether they are sound is the dataset service's to
+judge. Pictures are compressed already, so the tar is not.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "val")
+PARTS = ("images", "labels")
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
+
+
+class NotKitti(Exception):
+    """The folder or file is not what can be pushed; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class KittiFolder:
+    """What will be packed, in order."""
+
+    root: Path
+    files: tuple[Path, ...]
+    ignored: tuple[str, ...]
+    """Names at the top of the folder that do not go in."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum over the files."""
+        return sum(path.stat().st_size for path in self.files)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name is that of an archive which can be pushed as it is."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def find_kitti(root: Path) -> KittiFolder:
+    """Look for ``train`` and ``val`` with ``images`` and ``labels``.
+
+    Raises:
+        NotKitti: one of the four folders is missing or holds no file.
+    """
+    wanted = [root / split / part for split in SPLITS for part in PARTS]
+    missing = [str(folder.relative_to(root)) for folder in wanted if not folder.is_dir()]
+    if missing:
+        raise NotKitti(
+            f"{root} is no KITTI folder: {', '.join(missing)} missing. It must have "
+            f"train/images, train/labels, val/images and val/labels"
+        )
+    files: list[Path] = []
+    for folder in wanted:
+        found = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, root))
+        if not found:
+            raise NotKitti(f"{folder} holds no files")
+        files += found
+    ignored = sorted(path.name for path in root.iterdir() if path.name not in SPLITS)
+    return KittiFolder(root, tuple(files), tuple(ignored))
+
+
+def pack(folder: KittiFolder, archive: Path, on_progress: Callable[[int, int], None]) -> None:
+    """Write the tar; names are relative to the folder, times and owners are left out."""
+    done = 0
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        for path in folder.files:
+            entry = tarfile.TarInfo(path.relative_to(folder.root).as_posix())
+            entry.size, entry.mode = path.stat().st_size, 0o644
+            with path.open("rb") as body:
+                tar.addfile(entry, body)
+            done += 1
+            on_progress(done, len(folder.files))
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
