@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.failure(CommandFailed("interrupted", INTERRUPTED))
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, as in `periscope jobs | head`; nothing may be flushed to it again.
+        # The reader of our output has gone, as in `periscope jobs | head`: nothing may be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     return OK

@@ -14,6 +14,7 @@ from periscope_cli.idempotency import keyed
 from periscope_cli.watching import job_failure, watch_job, watch_publication
 
 OPTIONS = ("epochs", "batch_size", "learning_rate", "seed")
+SHOWN = ("recipe", *OPTIONS)
 
 Document = dict[str, Any]
 
@@ -139,14 +140,13 @@ def _shown(job: Document) -> str:
         f"  state    {job['state']}  {job.get('reason') or ''}".rstrip(),
         f"  dataset  {job['dataset']['name']} version {job['dataset']['version']}",
         f"  network  {network['width']}x{network['height']}, {', '.join(network['classes'])}",
-        f"  recipe   {training.get('recipe')}, {training.get('epochs')} epochs, "
-        f"batch {training.get('batch_size')}, learning rate {training.get('learning_rate')}, seed {training.get('seed')}",
+        f"  recipe   {', '.join(f'{name} {training[name]}' for name in SHOWN if name in training)}",
     ]
     progress = job.get("progress")
     if progress:
         lines.append(
-            f"  progress {percent(progress['ratio'])}, "
-            f"epoch {progress['epoch']:.2f} of {progress['epochs']:g}, ETA {duration_text(progress.get('eta_s'))}"
+            f"  progress {percent(progress['ratio'])}, epoch {progress['epoch']:.2f}, "
+            f"ETA {duration_text(progress.get('eta_s'))}"
         )
     lines.append(f"  result   {_best_text(job)}")
     if job["state"] == "FAILED":
