@@ -44,7 +44,8 @@ def publication_routes(api: Api) -> APIBlueprint:
     routes = APIBlueprint("publications", __name__, abp_tags=[PUBLICATIONS])
 
     @routes.post(
-        "/v1/jobs/<job_id>/epochs/<epoch>:publish", responses={HTTPStatus.ACCEPTED: PublicationResponse}
+        "/v1/jobs/<job_id>/epochs/<string:epoch>:publish",
+        responses={HTTPStatus.ACCEPTED: PublicationResponse},
     )
     @requires("editor")
     def publish_epoch(path: EpochPath, body: PublishRequest) -> Response:

@@ -134,7 +134,8 @@ def job_routes(api: Api) -> APIBlueprint:
         )
         return answer(describe_job(api, document))
 
-    @routes.post("/v1/jobs/<job_id>:cancel", responses={HTTPStatus.ACCEPTED: JobResponse})
+    # The converter is named so that the OpenAPI path does not take the verb for one.
+    @routes.post("/v1/jobs/<string:job_id>:cancel", responses={HTTPStatus.ACCEPTED: JobResponse})
     @requires("editor")
     def cancel_job(path: JobPath) -> Response:
         """Ask a job to end; it keeps its checkpoints and epochs. No effect on an ended one."""

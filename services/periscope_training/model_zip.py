@@ -1,0 +1,170 @@
+"""The members of a model zip, from an epoch's files: values in, bytes out, equal bytes for an equal epoch.
+
+Nothing of when, where or for which model name the zip is made goes in, so the same epoch published twice is
+the same zip. What each member is for stands in ``docs/`` and in ``model.json`` itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detectnet import bundle, network
+from detectnet.drawing import encode_png
+from detectnet.jetson import DEFAULT_THRESHOLD, JetsonDetection, decode_caffe
+from periscope_training.parity import ParityImages
+
+FORMAT = 1
+CAFFEMODEL_SUFFIX = ".caffemodel"
+GOLDEN_IMAGE = "golden/image.png"
+GOLDEN_EXPECTED = "golden/expected.json"
+INFO = "info.json"
+NO_GOLDEN_DETECTION = (
+    "None of the snapshot's validation images has a detection at the robot's threshold of 0.5, so the zip's "
+    "golden image proves nothing on the robot. Train longer, or publish a better epoch."
+)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The image that a robot tries a new model on, and what it must find."""
+
+    image: npt.NDArray[np.uint8]
+    """uint8 [H,W,3] BGR at the network's size."""
+    detections: tuple[JetsonDetection, ...]
+    """By PyTorch's outputs and the robot's decoder, in pixels of the image."""
+
+
+def choose_golden(stored: ParityImages, network_size: tuple[int, int]) -> Golden:
+    """The stored image with the surest detection; the first one, where no image has any."""
+    candidates = [
+        Golden(
+            image,
+            tuple(decode_caffe(coverage, bboxes, image_size=network_size, network_size=network_size)),
+        )
+        for image, coverage, bboxes in zip(stored.images, stored.coverage, stored.bboxes, strict=True)
+    ]
+    return max(
+        candidates, key=lambda golden: max((found.confidence for found in golden.detections), default=0.0)
+    )
+
+
+def zip_members(
+    spec: Mapping[str, Any], epoch: Mapping[str, Any], files: Mapping[str, bytes], golden: Golden
+) -> dict[str, bytes]:
+    """Every member but SHA256SUMS.
+
+    ``spec`` is the job's, ``epoch`` has number, step and metrics, ``files`` the epoch's files by name.
+    """
+    caffemodel = caffemodel_name(files)
+    return {
+        bundle.DEPLOY: files[bundle.DEPLOY],
+        caffemodel: files[caffemodel],
+        bundle.LABELS: "".join(f"{name}\n" for name in spec["network"]["classes"]).encode(),
+        bundle.GRID_ONNX: files[bundle.GRID_ONNX],
+        bundle.DESCRIPTION: as_json(describe(spec, epoch, caffemodel)),
+        INFO: as_json(digits_info(spec, epoch, caffemodel)),
+        GOLDEN_IMAGE: encode_png(golden.image),
+        GOLDEN_EXPECTED: as_json(expected_boxes(spec, golden)),
+    }
+
+
+def caffemodel_name(files: Mapping[str, Any]) -> str:
+    """The one weights file. Raises KeyError when there is none."""
+    for name in files:
+        if name.endswith(CAFFEMODEL_SUFFIX):
+            return name
+    raise KeyError(CAFFEMODEL_SUFFIX)
+
+
+def describe(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str) -> dict[str, Any]:
+    """``model.json``: how to run the model where, how good it is, and where it comes from."""
+    return {
+        "format": FORMAT,
+        "network": {"name": "DetectNet", **spec["network"]},
+        "thresholds": {"coverage": DEFAULT_THRESHOLD},
+        "flavours": {"caffe": _caffe_flavour(caffemodel), "grid": _grid_flavour()},
+        "metrics": epoch["metrics"],
+        "lineage": {
+            "job_id": spec["job_id"],
+            "job_name": spec["name"],
+            "epoch": epoch["epoch"],
+            "step": epoch["step"],
+            "dataset": spec["dataset"],
+            "training": spec["training"],
+        },
+        "golden": {"image": GOLDEN_IMAGE, "expected": GOLDEN_EXPECTED},
+    }
+
+
+def _caffe_flavour(caffemodel: str) -> dict[str, Any]:
+    return {
+        "tensorrt": {"below": "10"},
+        "prototxt": bundle.DEPLOY,
+        "model": caffemodel,
+        "labels": bundle.LABELS,
+        "command_line": [
+            "detectnet",
+            f"--prototxt={bundle.DEPLOY}",
+            f"--model={caffemodel}",
+            f"--labels={bundle.LABELS}",
+            f"--input-blob={network.INPUT}",
+            f"--output-cvg={network.COVERAGE}",
+            f"--output-bbox={network.BBOXES}",
+            "--mean-pixel=0.0",
+            f"--threshold={DEFAULT_THRESHOLD}",
+        ],
+    }
+
+
+def _grid_flavour() -> dict[str, Any]:
+    # A stock detectnet would decode this file as an SSD network, so no command line is given.
+    return {
+        "model": bundle.GRID_ONNX,
+        "input": {"name": network.INPUT, "order": "BGR", "range": [0, 255]},
+        "outputs": {"coverage": network.COVERAGE, "bboxes": network.BBOXES},
+    }
+
+
+def expected_boxes(spec: Mapping[str, Any], golden: Golden) -> dict[str, Any]:
+    """``golden/expected.json``: the boxes that each flavour must find in the golden image."""
+    classes = spec["network"]["classes"]
+    boxes = [
+        {
+            "class": found.class_index,
+            "label": classes[found.class_index],
+            "confidence": round(found.confidence, 4),
+            "xyxy": [round(side, 2) for side in found.xyxy],
+        }
+        for found in golden.detections
+    ]
+    return {"image": GOLDEN_IMAGE, "flavours": {"caffe": {"threshold": DEFAULT_THRESHOLD, "boxes": boxes}}}
+
+
+def digits_info(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str) -> dict[str, Any]:
+    """``info.json`` with the keys that a DIGITS download has, for tools that read those."""
+    return {
+        "id": spec["job_id"],
+        "job id": spec["job_id"],
+        "name": spec["name"],
+        "status": "Done",
+        "dataset_id": spec["dataset"]["id"],
+        "username": "",
+        "image dimensions": [spec["network"]["height"], spec["network"]["width"], 3],
+        "mean file": None,
+        "snapshot file": caffemodel,
+        "deploy file": bundle.DEPLOY,
+        "labels file": bundle.LABELS,
+        "framework": "caffe",
+        "epoch": epoch["epoch"],
+    }
+
+
+def as_json(value: Mapping[str, Any]) -> bytes:
+    """JSON for people: sorted, indented, one way only."""
+    return (json.dumps(value, indent=4, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -1,0 +1,108 @@
+"""Fetches an epoch's files, proves them, and makes the model zip in the local work folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from detectnet.bundle import DEPLOY, GRID_ONNX, BundleError, check_bundle, write_bundle
+from periscope import keys
+from periscope.blobs import hash_file
+from periscope.store import ObjectMissing, ObjectStore
+from periscope_training.model_zip import NO_GOLDEN_DETECTION, caffemodel_name, choose_golden, zip_members
+from periscope_training.networks import BrokenNetwork, caffe_network, onnx_network
+from periscope_training.parity import BadParityFile, Parity, ParityImages, load_parity_images, measure_parity
+from periscope_training.publication import Body
+from periscope_training.publish import BuiltZip, NotPublishable
+
+PARITY = "parity.npz"
+NEEDED = (DEPLOY, GRID_ONNX, PARITY)
+MAX_FILE_BYTES = 1 << 30
+
+
+class ZipBuilder:
+    """See :class:`periscope_training.publish.Builder`."""
+
+    def __init__(self, store: ObjectStore, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._built: dict[str, BuiltZip] = {}
+
+    def build(self, publication_id: str, body: Body) -> BuiltZip:
+        """Fetch, prove and zip, or take the zip that this process has made before."""
+        known = self._built.get(publication_id)
+        if known is not None and known.path.exists():
+            return known
+        spec = json.loads(self._store.get(keys.job_spec(body["job_id"])).body)
+        files = self._fetch(body["files"])
+        stored = _load_stored(files)
+        parity = _prove(files, stored)
+        golden = choose_golden(stored, (spec["network"]["width"], spec["network"]["height"]))
+        path = self._write(publication_id, zip_members(spec, body, files, golden))
+        ref = hash_file(path)
+        warnings = () if golden.detections else (NO_GOLDEN_DETECTION,)
+        built = BuiltZip(path, ref.sha256, ref.size_bytes, parity.as_dict(), warnings)
+        self._built[publication_id] = built
+        return built
+
+    def discard(self, publication_id: str) -> None:
+        """Remove the local copy."""
+        self._built.pop(publication_id, None)
+        self._path(publication_id).unlink(missing_ok=True)
+
+    def _path(self, publication_id: str) -> Path:
+        return self._folder / f"{publication_id}.zip"
+
+    def _write(self, publication_id: str, members: Mapping[str, bytes]) -> Path:
+        path = self._path(publication_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        try:
+            write_bundle(part, members)
+            check_bundle(part)
+        except BundleError as error:
+            part.unlink(missing_ok=True)
+            raise NotPublishable(f"The zip would be refused: {error}") from error
+        part.replace(path)
+        return path
+
+    def _fetch(self, files: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
+        try:
+            names = [*NEEDED, caffemodel_name(files)]
+            return {name: self._fetch_one(name, files[name]) for name in names}
+        except KeyError as error:
+            raise NotPublishable(f"The epoch has no file {error}.") from error
+
+    def _fetch_one(self, name: str, described: Mapping[str, Any]) -> bytes:
+        size_bytes = described["size_bytes"]
+        if size_bytes > MAX_FILE_BYTES:
+            raise NotPublishable(f"{name} has {size_bytes} bytes; at most {MAX_FILE_BYTES} are taken.")
+        try:
+            content = self._store.get(described["key"]).body
+        except ObjectMissing as error:
+            raise NotPublishable(f"{name} of the epoch is not in the store any more.") from error
+        if hashlib.sha256(content).hexdigest() != described["sha256"]:
+            raise NotPublishable(f"{name} in the store is not the file that was committed (SHA-256 differs).")
+        return content
+
+
+def _load_stored(files: Mapping[str, bytes]) -> ParityImages:
+    try:
+        return load_parity_images(files[PARITY])
+    except BadParityFile as error:
+        raise NotPublishable(str(error)) from error
+
+
+def _prove(files: Mapping[str, bytes], stored: ParityImages) -> Parity:
+    try:
+        caffe = caffe_network(files[DEPLOY], files[caffemodel_name(files)])
+        parity = measure_parity(stored, caffe, onnx_network(files[GRID_ONNX]))
+    except BrokenNetwork as error:
+        raise NotPublishable(str(error)) from error
+    broken = parity.broken_limits()
+    if broken:
+        raise NotPublishable(" ".join(broken), parity.as_dict())
+    return parity
