@@ -70,6 +70,7 @@ class TrainingService:
 
     app: OpenAPI
     workers: tuple[Worker, ...]
+    job_loop: JobLoop
     leadership: Leadership
     launcher: Launcher
 
@@ -114,7 +115,7 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
         now=now,
     )
     app = _create_app(api, Tokens(documents, settings.admin_token), gauges)
-    return TrainingService(app, workers, leadership, adapters.launcher)
+    return TrainingService(app, workers, job_loop, leadership, adapters.launcher)
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:

@@ -61,8 +61,8 @@ def committed_epoch(number: float, digits_map: float) -> dict[str, Any]:
 
 
 class Service:
-    def __init__(self, work_dir: Path) -> None:
-        self.house = House()
+    def __init__(self, work_dir: Path, house: House | None = None) -> None:
+        self.house = house or House()
         settings = Settings(
             work_dir=work_dir,
             dataset_url="http://d",
@@ -103,6 +103,10 @@ class Service:
         text = job_tokens.issue(SECRET, job_id, attempt, until) if token is None else token
         path = f"/v1/jobs/{job_id}/attempts/{attempt}/progress"
         return self.client.post(path, json=body, headers={"Authorization": f"Bearer {text}"})
+
+    def lead(self) -> None:
+        """What the background work does in one round."""
+        self.service.job_loop.step()
 
     def commit(self, job_id: str, *epochs: dict[str, Any]) -> None:
         self.house.documents.update("checkpoints", job_id, lambda body: {**body, "epochs": list(epochs)})
