@@ -42,10 +42,10 @@ class StepRate(RequestModel):
 
 
 class MultistepRate(RequestModel):
-    """Times ``gamma`` at each of ``steps``, in percent of training."""
+    """Times ``gamma`` at each of ``values``, in percent of training."""
 
     name: Literal["multistep"]
-    steps: list[Percent] = Field(default=[50.0, 85.0], min_length=1, max_length=100)
+    values: list[Percent] = Field(default=[50.0, 85.0], min_length=1, max_length=100)
     gamma: Positive = 0.5
 
 
