@@ -1,0 +1,158 @@
+"""The training loop.
+
+A step's outcome depends on the weights before it, the seed and the step's number only, so a run that goes
+on from any step ends in the same bits as one that never stopped (on a CPU with the same threads).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from detectnet.learning_rate import solver_rate
+from detectnet_trainer.batches import Batch, BatchMaker
+from detectnet_trainer.losses import detectnet_losses, total_loss
+from detectnet_trainer.model import DetectNet
+from detectnet_trainer.solver import make_solver, set_learning_rate
+
+POINTS_PER_EPOCH = 8
+DISPLAY_IMAGES = 5000
+_STEP_PRIME = 1_000_003
+
+
+class NotFinite(ArithmeticError):
+    """A loss is no longer a number; the text says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a training is, in steps."""
+
+    steps_per_epoch: int
+    epochs: int
+    validation_interval: int
+    """Steps between validations."""
+    display_interval: int
+    """Steps between points of the training curve, as DIGITS spaces them."""
+
+    @property
+    def max_step(self) -> int:
+        """The step at which the training is complete."""
+        return self.steps_per_epoch * self.epochs
+
+    def epoch_of(self, step: int) -> float:
+        """Epochs done after a step; fractional."""
+        return step / self.steps_per_epoch
+
+    def validates_at(self, step: int) -> bool:
+        """Whether a validation follows the step; one always follows the last."""
+        return step % self.validation_interval == 0 or step == self.max_step
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One training step."""
+
+    step: int
+    epoch: float
+    learning_rate: float
+    loss_bbox: float
+    loss_coverage: float
+    images_per_second: float
+
+
+def make_plan(images: int, training: Mapping[str, Any]) -> Plan:
+    """Epochs as steps, with DIGITS's rules for intervals."""
+    effective = training["batch_size"] * training["batch_accumulation"]
+    steps = math.ceil(images / effective)
+    max_step = steps * training["epochs"]
+    wanted = training["validation_interval_epochs"] * steps
+    interval = 1 if 0 < wanted <= 1 else math.floor(wanted) if 1 < wanted < max_step else max_step
+    display = max(
+        1, min(max_step // (POINTS_PER_EPOCH * training["epochs"]), math.ceil(DISPLAY_IMAGES / effective))
+    )
+    return Plan(steps, training["epochs"], interval, display)
+
+
+class Trainer:
+    """Model, solver and position; ``run`` goes on from ``step``."""
+
+    def __init__(
+        self, model: DetectNet, maker: BatchMaker, training: Mapping[str, Any], device: torch.device
+    ) -> None:
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
+        self.plan = make_plan(len(maker.split), training)
+        self.solver = make_solver(model, training["solver"], training["weight_decay"])
+        self.step = 0
+        self._maker = maker
+        self._training = training
+        self._device = device
+        self._rate = solver_rate(training["lr_policy"], training["learning_rate"], self.plan.max_step)
+
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return self._rate(self.step)
+
+    def run(self, after_step: Callable[[StepReport], bool]) -> None:
+        """Train until the plan's end, or until ``after_step`` returns False.
+
+        Raises:
+            NotFinite: a loss is no number any more.
+        """
+        self.model.train()
+        while self.step < self.plan.max_step:
+            epoch, done = divmod(self.step, self.plan.steps_per_epoch)
+            accumulation = self._training["batch_accumulation"]
+            effective = self._training["batch_size"] * accumulation
+            micro = [
+                part
+                for indices in self._maker.epoch_indices(epoch, effective)[done:]
+                for part in indices.reshape(accumulation, -1)
+            ]
+            with contextlib.closing(self._maker.prefetch(epoch, micro)) as batches:
+                while self.step < (epoch + 1) * self.plan.steps_per_epoch:
+                    report = self._take_step([next(batches) for _ in range(accumulation)])
+                    if not after_step(report):
+                        return
+
+    def _take_step(self, batches: list[Batch]) -> StepReport:
+        started = time.monotonic()
+        rate = self.learning_rate()
+        set_learning_rate(self.solver, rate)
+        # Dropout's draws belong to the step, so nothing of the generator need be saved.
+        torch.manual_seed(self._training["seed"] * _STEP_PRIME + self.step)
+        self.solver.zero_grad(set_to_none=True)
+        bbox = cover = 0.0
+        for batch in batches:
+            losses = self._forward_backward(batch, len(batches))
+            bbox += losses[0] / len(batches)
+            cover += losses[1] / len(batches)
+        self._require_finite(bbox, cover)
+        self.solver.step()
+        self.step += 1
+        images = sum(len(batch.images) for batch in batches)
+        seconds = max(time.monotonic() - started, 1e-9)
+        return StepReport(self.step, self.plan.epoch_of(self.step), rate, bbox, cover, images / seconds)
+
+    def _forward_backward(self, batch: Batch, parts: int) -> tuple[float, float]:
+        images = batch.images.to(self._device, memory_format=torch.channels_last)
+        targets = batch.targets.to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training["precision"] == "bf16"):
+            coverage, bboxes = self.model(images)
+        loss_bbox, loss_coverage = detectnet_losses(coverage, bboxes, targets)
+        (total_loss(loss_bbox, loss_coverage) / parts).backward()  # type: ignore[no-untyped-call] # torch's stub
+        return float(loss_bbox.detach()), float(loss_coverage.detach())
+
+    def _require_finite(self, bbox: float, cover: float) -> None:
+        if math.isfinite(bbox) and math.isfinite(cover):
+            return
+        raise NotFinite(
+            f"the loss is no number any more at step {self.step} (loss_bbox {bbox}, loss_coverage {cover}); "
+            f"lower the learning rate {self.learning_rate():g}, for example to a third"
+        )

@@ -1,0 +1,75 @@
+"""Sets up one training from its options: threads, device, precision, first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from detectnet_trainer.augment import Augmentation
+from detectnet_trainer.batches import BatchMaker
+from detectnet_trainer.dataset import Split
+from detectnet_trainer.engine import Trainer
+from detectnet_trainer.initialise import initialise
+from detectnet_trainer.model import DetectNet
+
+INITIAL_IMAGES = 6
+"""Pictures on which LSUV measures the layers' outputs."""
+
+
+@dataclass
+class Session:
+    """A training that is ready to run."""
+
+    trainer: Trainer
+    validation: BatchMaker
+    names: tuple[str, ...]
+    training: dict[str, Any]
+    """The options as they are carried out; a checkpoint keeps them."""
+    device: torch.device
+    warnings: list[str]
+
+
+def start_session(
+    train: Split, validation: Split, names: tuple[str, ...], training: Mapping[str, Any]
+) -> Session:
+    """Make model, solver and batches; the first weights depend on the seed only.
+
+    Raises:
+        ValueError: an option has a value that does not exist.
+    """
+    torch.set_num_threads(training["threads"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+    carried_out, warnings = _within_capability(dict(training), device)
+    options = training["augmentation"]
+    augmentation = None if options is None else Augmentation.of_options(options)
+    maker = BatchMaker(train, len(names), augmentation, training["seed"])
+    model = DetectNet(len(names))
+    first = torch.from_numpy(
+        np.ascontiguousarray(train.images[:INITIAL_IMAGES].transpose(0, 3, 1, 2), np.float32)
+    )
+    initialise(model, training["initialisation"], first, training["seed"])
+    trainer = Trainer(model, maker, carried_out, device)
+    plain = BatchMaker(validation, len(names), None, training["seed"])
+    return Session(trainer, plain, names, carried_out, device, warnings)
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 by itself rather than by emulation."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capability = torch.cpu.get_capabilities()
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
+
+
+def _within_capability(training: dict[str, Any], device: torch.device) -> tuple[dict[str, Any], list[str]]:
+    if training["precision"] == "bf16" and not bf16_is_fast(device):
+        warning = "this device has no fast bfloat16; training goes on in fp32"
+        return training | {"precision": "fp32"}, [warning]
+    return training, []
