@@ -29,7 +29,16 @@ KILLED_WITHIN_S = 5.0
 CLOSE_MARGIN_S = 5.0
 """Added to the grace period when the service stops: time for the supervisor's own work."""
 
-PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "PERISCOPE_INSTANCE",
+)
 PASSED_ON_PREFIXES = (
     "S3_",
     "AWS_",
