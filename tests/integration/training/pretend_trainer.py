@@ -1,7 +1,7 @@
 """A training program without training: it keeps the job contract and behaves as the job's name says.
 
 The name holds words: ``steps=20`` in all, ``pace=0.05`` seconds each; ``data`` finds bad data at once,
-``crash=5`` dies at that step in the first attempt, ``deaf`` does not listen to SIGTERM. Five steps: one epoch.
+``crash=5`` dies at that step in the first attempt, ``deaf`` ignores SIGTERM. Five steps are an epoch.
 """
 
 from __future__ import annotations
