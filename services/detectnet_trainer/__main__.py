@@ -1,0 +1,106 @@
+"""The command ``detectnet``: DetectNet on its own, without any service.
+
+``train`` and ``evaluate`` take a KITTI folder, ``predict`` a picture and an exported Caffe pair, ``job`` is
+what a training Job runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectnet.learning_rate import BadPolicy
+from detectnet.recipes import RECIPES, UnknownOption, UnknownRecipe
+from detectnet.sizes import IllegalSize
+from detectnet_trainer.checkpoint import BadCheckpoint
+from detectnet_trainer.dataset import BadData
+from detectnet_trainer.engine import NotFinite
+from detectnet_trainer.solver import UnknownSolver
+
+FAILED, BAD_USAGE = 1, 2
+FORESEEN = (
+    BadData, BadCheckpoint, BadPolicy, IllegalSize, NotFinite, UnknownOption, UnknownRecipe, UnknownSolver,
+    FileNotFoundError, ValueError,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code: 0 done, 1 failed, 2 wrong usage, for ``job`` see job.py."""
+    options = _parser().parse_args(arguments)
+    if options.command == "job":
+        from detectnet_trainer.job import run_job
+
+        return run_job(options.job, options.attempt)
+    # Imported late: `detectnet --help` need not wait for torch.
+    from detectnet_trainer import standalone
+
+    try:
+        if options.command == "train":
+            result = standalone.train_folder(
+                options.folder, options.out, _size(options.size), options.classes, options.recipe,
+                _overrides(options), say=lambda text: print(text, file=sys.stderr, flush=True),
+            )  # fmt: skip
+        elif options.command == "evaluate":
+            result = standalone.evaluate_folder(options.model, options.folder)
+        else:
+            result = standalone.predict_image(
+                options.model, options.image, options.decoder, options.threshold, options.out
+            )
+    except FORESEEN as error:
+        print(f"detectnet: {error}", file=sys.stderr)
+        return FAILED
+    print(json.dumps(result, indent=None if options.json else 2))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("detectnet", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help="results as one line of JSON")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train on a KITTI folder (train/images, train/labels, val/...)")
+    train.add_argument("folder", type=Path)
+    train.add_argument("--out", type=Path, required=True, help="folder for snapshots and curves.csv")
+    train.add_argument("--size", required=True, help="network input WxH, multiples of 16")
+    train.add_argument("--classes", help="comma separated; default: those in the labels")
+    train.add_argument("--recipe", default="default", choices=sorted(RECIPES))
+    train.add_argument("--epochs", type=int)
+    train.add_argument("--batch-size", type=int)
+    train.add_argument("--learning-rate", type=float)
+    train.add_argument("--seed", type=int)
+    train.add_argument("--threads", type=int, help="default: all cores")
+    train.add_argument("--augment", action=argparse.BooleanOptionalAction, help="DetectNet's augmentation")
+    evaluate = commands.add_parser("evaluate", help="figures of a trained folder on a KITTI folder's val")
+    evaluate.add_argument("model", type=Path, help="what `train --out` wrote")
+    evaluate.add_argument("folder", type=Path)
+    predict = commands.add_parser("predict", help="boxes in one picture")
+    predict.add_argument("model", type=Path, help="folder with deploy.prototxt, *.caffemodel and labels.txt")
+    predict.add_argument("image", type=Path)
+    predict.add_argument("--decoder", choices=("digits", "jetson-caffe"), default="jetson-caffe")
+    predict.add_argument("--threshold", type=float, help="smallest coverage of a cell")
+    predict.add_argument("--out", type=Path, help="write the picture with boxes here (PNG)")
+    job = commands.add_parser("job", help="run a training job of the platform")
+    job.add_argument("--job", required=True)
+    job.add_argument("--attempt", type=int, required=True)
+    return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise IllegalSize(f"--size {text!r} is not of the form WxH, such as 640x480")
+    return int(width), int(height)
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, object]:
+    names = ("epochs", "batch_size", "learning_rate", "seed", "threads")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.augment is not None:
+        given["augmentation"] = {} if options.augment else None
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main())

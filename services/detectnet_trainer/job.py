@@ -1,0 +1,197 @@
+"""The training program's one edge to the platform: what a training Job runs.
+
+``python -m detectnet_trainer job --job <id> --attempt <n>`` with the store's variables in the environment.
+It reads the job's spec, goes on from the last committed checkpoint, and at each validation commits files
+and figures by one conditional write on the job's checkpoint document. An older attempt fails that write.
+
+Exit codes: 0 complete, 64 bad arguments, 65 bad data, 66 spec or data set missing, 73 superseded by a newer
+attempt, 75 the store stayed away (try again), 78 bad configuration, 143 checkpointed on SIGTERM. Any other
+one is worth a retry. The last line on standard error before a non-zero exit is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from detectnet.learning_rate import BadPolicy
+from detectnet.sizes import IllegalSize
+from detectnet_trainer.checkpoint import BadCheckpoint, load_checkpoint
+from detectnet_trainer.dataset import BadData
+from detectnet_trainer.engine import NotFinite, StepReport
+from detectnet_trainer.evaluate import Evaluation, evaluate
+from detectnet_trainer.job_commit import Commits, Superseded
+from detectnet_trainer.job_data import fetch_splits, load_spec
+from detectnet_trainer.job_progress import ProgressReporter
+from detectnet_trainer.session import Session, start_session
+from detectnet_trainer.solver import UnknownSolver
+from periscope.s3 import S3Store
+from periscope.settings import SettingsError
+from periscope.store import ObjectMissing, ObjectStore, StoreUnavailable
+
+COMPLETE, BAD_ARGUMENTS, BAD_DATA, MISSING, SUPERSEDED, TRY_AGAIN, BAD_CONFIGURATION, ON_TERM = (
+    0, 64, 65, 66, 73, 75, 78, 143,
+)  # fmt: skip
+INTERNAL = 70
+
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
+    ((BadData,), BAD_DATA, "bad_data", "mend the file that is named, upload a new version and start again"),
+    ((NotFinite,), BAD_DATA, "not_finite", "start again with a lower learning rate"),
+    ((ObjectMissing,), MISSING, "missing", "check that the job and its data set version still exist"),
+    ((Superseded,), SUPERSEDED, "superseded", "nothing: a newer attempt of this job goes on"),
+    ((StoreUnavailable,), TRY_AGAIN, "store_unavailable", "check the object store; the job is tried again"),
+    (
+        (SettingsError, IllegalSize, BadPolicy, UnknownSolver, BadCheckpoint, ValueError, KeyError),
+        BAD_CONFIGURATION,
+        "bad_configuration",
+        "mend the option that is named and start a new job",
+    ),
+)
+
+
+def run_job(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ) -> int:
+    """Train as the job's spec says; return the exit code. Never raises for what can be foreseen."""
+    try:
+        store = S3Store.from_environ(environ)
+        return train(store, job_id, attempt, environ)
+    except Exception as error:  # noqa: BLE001 - the process's edge: every failure becomes an exit code
+        for types, status, code, advice in _FAILURES:
+            if isinstance(error, types):
+                _report_failure(str(error), code, advice)
+                return status
+        _report_failure(f"{type(error).__name__}: {error}", "internal", "see the log; the job is tried again")
+        return INTERNAL
+
+
+def train(store: ObjectStore, job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
+    """The job itself. Raises what ``run_job`` turns into exit codes."""
+    term = _TermFlag()
+    work_dir = Path(environ["PERISCOPE_WORK_DIR"]) / "jobs" / job_id
+    work_dir.mkdir(parents=True, exist_ok=True)
+    spec = load_spec(store, job_id)
+    commits = Commits(store, job_id, attempt, work_dir)
+    commits.claim()
+    _say("reading the data set")
+    train_split, validation_split = fetch_splits(store, spec, work_dir)
+    names = tuple(spec["network"]["classes"])
+    session = start_session(train_split, validation_split, names, spec["training"])
+    for warning in session.warnings:
+        _say(warning)
+    if (path := commits.fetch_latest()) is not None:
+        load_checkpoint(session.trainer, session.training, path)
+        _say(f"going on after step {session.trainer.step} of {session.trainer.plan.max_step}")
+    reporter = ProgressReporter(
+        environ.get("PERISCOPE_PROGRESS_URL"), environ.get("PERISCOPE_PROGRESS_TOKEN", ""), session.trainer
+    )
+    loop = _Loop(session, commits, reporter, term, spec["network"])
+    session.trainer.run(loop.after_step)
+    if loop.stopped:
+        _say("SIGTERM: the checkpoint is saved")
+        return ON_TERM
+    reporter.close()
+    _say("complete")
+    return COMPLETE
+
+
+class _Loop:
+    """What happens between the steps: curves, validation, commits, SIGTERM."""
+
+    def __init__(
+        self,
+        session: Session,
+        commits: Commits,
+        reporter: ProgressReporter,
+        term: _TermFlag,
+        network: Mapping[str, Any],
+    ) -> None:
+        self.stopped = False
+        self._session = session
+        self._commits = commits
+        self._reporter = reporter
+        self._term = term
+        self._network = network
+        self._since_validation: list[StepReport] = []
+
+    def after_step(self, report: StepReport) -> bool:
+        """Validate and commit where the plan says so; False on SIGTERM."""
+        plan = self._session.trainer.plan
+        self._since_validation.append(report)
+        if plan.validates_at(report.step):
+            self._validate(report)
+        elif report.step % plan.display_interval == 0:
+            self._reporter.post(report, None)
+        if self._term.is_set and report.step < plan.max_step:
+            if not plan.validates_at(report.step):
+                self._commits.save_position(self._session)
+            self.stopped = True
+            return False
+        return True
+
+    def _validate(self, report: StepReport) -> None:
+        session = self._session
+        started = time.monotonic()
+        evaluation = evaluate(
+            session.trainer.model,
+            session.validation,
+            session.names,
+            session.device,
+            session.training["val_batch_size"],
+        )
+        metrics = _metrics(self._since_validation, evaluation)
+        self._since_validation = []
+        self._commits.commit_epoch(session, self._network, metrics)
+        self._reporter.post(report, evaluation.as_dict())
+        _say(_summary(report, session, evaluation, time.monotonic() - started))
+
+
+class _TermFlag:
+    """Remembers that SIGTERM came; the loop looks at it between steps."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        signal.signal(signal.SIGTERM, self._set)
+
+    def _set(self, _signal: int, _frame: FrameType | None) -> None:
+        self.is_set = True
+
+
+def _metrics(reports: list[StepReport], evaluation: Evaluation) -> dict[str, Any]:
+    """An epoch's record: training figures are means since the validation before."""
+    count = len(reports)
+    return {
+        "learning_rate": reports[-1].learning_rate,
+        "images_per_second": sum(report.images_per_second for report in reports) / count,
+        "train": {
+            "loss_bbox": sum(report.loss_bbox for report in reports) / count,
+            "loss_coverage": sum(report.loss_coverage for report in reports) / count,
+        },
+        "val": evaluation.as_dict(),
+        "all_zero_coverage_loss": evaluation.all_zero_coverage_loss,
+    }
+
+
+def _summary(report: StepReport, session: Session, evaluation: Evaluation, seconds: float) -> str:
+    figures = "  ".join(
+        f"{name}: precision {score.precision:.2f} recall {score.recall:.2f} digits_map {score.digits_map:.2f}"
+        for name, score in evaluation.classes.items()
+    )
+    return (
+        f"epoch {report.epoch:g} of {session.trainer.plan.epochs}, step {report.step}: "
+        f"loss_bbox {evaluation.loss_bbox:.3f} loss_coverage {evaluation.loss_coverage:.3f} (validation)  "
+        f"{figures}  [validated and committed in {seconds:.1f} s]"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _report_failure(error: str, code: str, advice: str) -> None:
+    print(json.dumps({"error": error, "code": code, "advice": advice}), file=sys.stderr, flush=True)

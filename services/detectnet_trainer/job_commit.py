@@ -1,0 +1,152 @@
+"""Commits a job's progress to the store: files first, then one conditional write that makes them count."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from detectnet_trainer.checkpoint import save_checkpoint
+from detectnet_trainer.export import export_snapshot, parity_file
+from detectnet_trainer.session import Session
+from periscope import keys
+from periscope.documents import Body, Documents
+from periscope.store import ObjectStore, StoreUnavailable
+
+KIND = "checkpoints"
+CHECKPOINT = "checkpoint.pt"
+KEPT_CHECKPOINTS = 2
+PATIENCE_S = 600.0
+"""How long the store may stay away before the attempt gives up."""
+MAX_BACKOFF_S = 20.0
+
+Result = TypeVar("Result")
+
+
+class Superseded(Exception):
+    """A newer attempt of the job is under way; what this one does no longer counts."""
+
+
+class Commits:
+    """The checkpoint document of one job as one attempt sees it."""
+
+    def __init__(
+        self, store: ObjectStore, job_id: str, attempt: int, work_dir: Path, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._store = store
+        self._documents = Documents(store)
+        self._job_id = job_id
+        self._attempt = attempt
+        self._work_dir = work_dir
+        self._patience_s = patience_s
+
+    def claim(self) -> None:
+        """Shut out older attempts. Raises Superseded when this one is the older."""
+        self._change(lambda body: body)
+
+    def fetch_latest(self) -> Path | None:
+        """The newest committed checkpoint as a local file, or None before the first."""
+        body = self._patiently(lambda: self._documents.get(KIND, self._job_id)).body
+        if body["latest"] is None:
+            return None
+        file = body["latest"]["file"]
+        path = self._work_dir / CHECKPOINT
+        if not (path.exists() and _sha256(path.read_bytes()) == file["sha256"]):
+            content = self._patiently(lambda: b"".join(self._store.iterate(file["key"])))
+            if _sha256(content) != file["sha256"]:
+                raise StoreUnavailable(f"{file['key']} is not what was committed")
+            path.write_bytes(content)
+        return path
+
+    def commit_epoch(self, session: Session, network: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+        """Store the snapshot, its proof and the checkpoint, then make them count together."""
+        trainer, step = session.trainer, session.trainer.step
+        snapshot = export_snapshot(trainer.model, step, network["width"], network["height"])
+        contents = snapshot.files | {"parity.npz": parity_file(trainer.model, session.validation.split)}
+        files = {name: self._put(step, name, content) for name, content in contents.items()}
+        files[CHECKPOINT] = self._put_checkpoint(session)
+        epoch = {
+            "epoch": round(trainer.plan.epoch_of(step), 3),
+            "step": step,
+            "attempt": self._attempt,
+            "files": {name: file for name, file in files.items() if name != CHECKPOINT},
+            "metrics": dict(metrics),
+        }
+
+        def append(body: Body) -> Body:
+            earlier = [entry for entry in body["epochs"] if entry["step"] < step]
+            return body | {
+                "epochs": [*earlier, epoch],
+                "latest": self._position(session, files[CHECKPOINT]),
+                "checkpoints": [*body.get("checkpoints", []), files[CHECKPOINT]["key"]],
+                "complete": step == trainer.plan.max_step,
+            }
+
+        self._drop_old(self._change(append))
+
+    def save_position(self, session: Session) -> None:
+        """Commit where the training stands, between validations."""
+        file = self._put_checkpoint(session)
+        body = self._change(
+            lambda body: (
+                body
+                | {
+                    "latest": self._position(session, file),
+                    "checkpoints": [*body.get("checkpoints", []), file["key"]],
+                }
+            )
+        )
+        self._drop_old(body)
+
+    def _position(self, session: Session, file: Mapping[str, Any]) -> dict[str, Any]:
+        step = session.trainer.step
+        return {"step": step, "epoch": round(session.trainer.plan.epoch_of(step), 3), "file": dict(file)}
+
+    def _put_checkpoint(self, session: Session) -> dict[str, Any]:
+        path = self._work_dir / CHECKPOINT
+        save_checkpoint(session.trainer, session.training, path)
+        return self._put(session.trainer.step, CHECKPOINT, path.read_bytes())
+
+    def _put(self, step: int, name: str, content: bytes) -> dict[str, Any]:
+        key = keys.attempt_epoch_file(self._job_id, self._attempt, step, name)
+        self._patiently(lambda: self._store.put(key, content))
+        return {"key": key, "sha256": _sha256(content), "size_bytes": len(content)}
+
+    def _drop_old(self, body: Body) -> None:
+        """Remove all but the newest checkpoints; a failure only costs space."""
+        written = list(dict.fromkeys(body["checkpoints"]))
+        kept = written[-KEPT_CHECKPOINTS:]
+        try:
+            for key in written[:-KEPT_CHECKPOINTS]:
+                self._store.delete(key)
+        except StoreUnavailable:
+            return
+        if kept != body["checkpoints"]:
+            self._change(lambda latest: latest | {"checkpoints": kept})
+
+    def _change(self, change: Callable[[Body], Body]) -> Body:
+        def guarded(body: Body) -> Body:
+            if body["attempt"] > self._attempt:
+                raise Superseded(f"attempt {body['attempt']} has taken over from attempt {self._attempt}")
+            return change(body) | {"attempt": self._attempt}
+
+        return self._patiently(lambda: self._documents.update(KIND, self._job_id, guarded)).body
+
+    def _patiently(self, call: Callable[[], Result]) -> Result:
+        """Call again while the store is away, up to the patience. Raises StoreUnavailable."""
+        deadline = time.monotonic() + self._patience_s
+        backoff_s = 0.5
+        while True:
+            try:
+                return call()
+            except StoreUnavailable:
+                if time.monotonic() + backoff_s > deadline:
+                    raise
+                time.sleep(backoff_s)
+                backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
