@@ -104,6 +104,17 @@ class LauncherContract:
             assert launcher.observe(run).phase is Phase.ENDED
             assert launcher.log(run) == b""
 
+    def test_what_attempts_hand_on_is_kept_until_the_job_is_forgotten(self, start_world: StartWorld) -> None:
+        open_launcher = start_world("succeed")
+        with opened(open_launcher) as launcher:
+            run = create(launcher)
+            launcher.delete(run.job_id, run.attempt)
+            assert open_launcher().kept_jobs() == [run.job_id]
+
+            launcher.forget(run.job_id)
+            launcher.forget(run.job_id)
+            assert launcher.kept_jobs() == []
+
     def test_a_restarted_service_can_delete_what_it_never_saw(self, start_world: StartWorld) -> None:
         open_launcher = start_world("stubborn")
         with opened(open_launcher) as first, opened(open_launcher) as second:

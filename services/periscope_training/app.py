@@ -69,21 +69,23 @@ class TrainingService:
     """The application and what works behind it."""
 
     app: OpenAPI
-    workers: tuple[Worker, ...]
+    job_worker: Worker
+    publish_worker: Worker
     job_loop: JobLoop
     leadership: Leadership
     launcher: Launcher
 
     def start(self) -> None:
         """Begin the background work."""
-        for worker in self.workers:
-            worker.start()
+        self.job_worker.start()
+        self.publish_worker.start()
 
     def stop(self) -> None:
         """End the background work, let runs that cannot stay alone checkpoint, and let another lead."""
-        for worker in self.workers:
-            worker.stop()
+        # The loop first: it would answer the end of a run with another attempt.
+        self.job_worker.stop()
         self.launcher.close()
+        self.publish_worker.stop()
         self.leadership.release()
 
 
@@ -99,10 +101,8 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     )
     builder = ZipBuilder(adapters.store, settings.work_dir / "publications")
     publisher = Publisher(documents, adapters.registry, builder, settings.retry_backoff_s, now)
-    workers = (
-        Worker("training-jobs", job_loop.step),
-        Worker("training-publications", PublishLoop(leadership, publisher).step),
-    )
+    job_worker = Worker("training-jobs", job_loop.step)
+    publish_worker = Worker("training-publications", PublishLoop(leadership, publisher).step)
     api = Api(
         documents=documents,
         store=adapters.store,
@@ -111,11 +111,11 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
         progress=progress,
         polls=LongPolls(),
         job_token_secret=settings.job_token_secret,
-        wake=lambda: _wake_all(workers),
+        wake=lambda: _wake_all((job_worker, publish_worker)),
         now=now,
     )
     app = _create_app(api, Tokens(documents, settings.admin_token), gauges)
-    return TrainingService(app, workers, job_loop, leadership, adapters.launcher)
+    return TrainingService(app, job_worker, publish_worker, job_loop, leadership, adapters.launcher)
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:

@@ -94,5 +94,11 @@ class Launcher(Protocol):
     def runs(self) -> list[tuple[str, int]]:
         """Job and attempt of everything that ``delete`` would remove."""
 
+    def forget(self, job_id: str) -> None:
+        """The job has ended: remove what was kept for its next attempt."""
+
+    def kept_jobs(self) -> list[str]:
+        """Jobs for which ``forget`` would remove something."""
+
     def close(self) -> None:
         """The service stops in good order. What cannot outlive it is asked to checkpoint and end."""

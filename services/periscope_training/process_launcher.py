@@ -2,7 +2,8 @@
 
 The supervisor outlives this service; number, start time and boot of it are the handle, so a restarted service
 adopts the run, or finds that it has ended and how. Files of an attempt lie under
-``<work_dir>/attempts/<job>/<attempt>/<random>/``. One service at a time uses a work folder.
+``<work_dir>/attempts/<job>/<attempt>/<random>/``, what a job's attempts hand on to each other (the training
+program's copy of the data) under ``<work_dir>/scratch/<job>/``. One service at a time uses a work folder.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class ProcessLauncher:
         self, work_dir: Path, command: tuple[str, ...], grace_s: float, environ: Mapping[str, str]
     ) -> None:
         self._attempts = work_dir / "attempts"
-        self._trainer_dir = work_dir / "trainer"
+        self._scratch = work_dir / "scratch"
         self._command = command
         self._grace_s = grace_s
         self._environ = {name: value for name, value in environ.items() if _is_passed_on(name)}
@@ -74,7 +75,7 @@ class ProcessLauncher:
         directory = self._folder(launch.job_id, launch.attempt) / secrets.token_hex(8)
         try:
             directory.mkdir(parents=True)
-            self._trainer_dir.mkdir(parents=True, exist_ok=True)
+            (self._scratch / launch.job_id).mkdir(parents=True, exist_ok=True)
             child = self._spawn(directory, launch)
             with self._lock:
                 self._children[child.pid] = child
@@ -89,7 +90,7 @@ class ProcessLauncher:
             **self._environ,
             "PERISCOPE_PROGRESS_URL": launch.progress_url,
             "PERISCOPE_PROGRESS_TOKEN": launch.progress_token,
-            "PERISCOPE_WORK_DIR": str(self._trainer_dir),
+            "PERISCOPE_WORK_DIR": str(self._scratch / launch.job_id),
         }
         command = [*self._command, *launch.arguments()]
         wrapped = [sys.executable, supervisor.__file__, str(directory), str(self._grace_s), *command]
@@ -162,6 +163,14 @@ class ProcessLauncher:
         return sorted(
             (path.parent.name, int(path.name)) for path in self._attempts.glob("*/*") if path.is_dir()
         )
+
+    def forget(self, job_id: str) -> None:
+        """Remove the job's scratch folder."""
+        shutil.rmtree(self._scratch / job_id, ignore_errors=True)
+
+    def kept_jobs(self) -> list[str]:
+        """Jobs that have a scratch folder."""
+        return sorted(path.name for path in self._scratch.glob("*") if path.is_dir())
 
     def close(self) -> None:
         """Ask every run to checkpoint and end, and wait until they have."""

@@ -99,6 +99,15 @@ class Reconciler:
             if attempt is None or attempt.number != number:
                 log.warning("orphan_removed", job_id=job_id, attempt=number)
                 self._launcher.delete(job_id, number)
+        for job_id in self._launcher.kept_jobs():
+            if self._has_ended(job_id):
+                self._launcher.forget(job_id)
+
+    def _has_ended(self, job_id: str) -> bool:
+        try:
+            return _has_ended(self._documents.get(KIND, job_id))
+        except DocumentMissing:
+            return True
 
     def _reconcile(self, document: Document, *, slot_free: bool) -> bool:
         """Act until there is nothing to do now; return whether the job then holds a slot."""
@@ -116,6 +125,8 @@ class Reconciler:
             if changed is None:
                 break
             document = changed
+        if _has_ended(document):
+            self._launcher.forget(document.id)
         return _holds_slot(document)
 
     def _look(self, job_id: str, job: Job, *, slot_free: bool) -> Seen:

@@ -29,6 +29,7 @@ class World:
     behaviour: str = "checkpoint"
     runs: dict[tuple[str, int, int], FakeRun] = field(default_factory=dict)
     serial: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    kept: set[str] = field(default_factory=set)
     unavailable: bool = False
 
 
@@ -39,6 +40,7 @@ class FakeLauncher:
     def create(self, launch: Launch) -> Handle:
         self._require_available()
         self.delete(launch.job_id, launch.attempt)
+        self.world.kept.add(launch.job_id)
         serial = next(self.world.serial)
         self.world.runs[launch.job_id, launch.attempt, serial] = FakeRun(self.world.behaviour, launch)
         return {"serial": serial}
@@ -78,6 +80,12 @@ class FakeLauncher:
 
     def runs(self) -> list[tuple[str, int]]:
         return sorted({(job_id, attempt) for job_id, attempt, _ in self.world.runs})
+
+    def forget(self, job_id: str) -> None:
+        self.world.kept.discard(job_id)
+
+    def kept_jobs(self) -> list[str]:
+        return sorted(self.world.kept)
 
     def close(self) -> None:
         for (job_id, attempt, serial), _ in list(self.world.runs.items()):

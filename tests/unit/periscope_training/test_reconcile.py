@@ -223,6 +223,29 @@ def test_runs_without_an_open_attempt_are_swept_away(house: House) -> None:
     assert house.launcher.runs() == [(job_id, 1)]
 
 
+def test_what_attempts_hand_on_is_kept_as_long_as_the_job_lives(house: House) -> None:
+    job_id = house.add_job()
+    house.loop()
+    house.launcher.end(1)
+    house.loop()
+    house.reconciler.sweep()
+    assert house.launcher.kept_jobs() == [job_id]
+
+    house.cancel(job_id)
+    house.loop()
+    assert house.launcher.kept_jobs() == []
+
+
+def test_what_is_kept_of_ended_jobs_is_swept_away(house: House) -> None:
+    job_id = house.add_job()
+    house.cancel(job_id)
+    house.loop()
+    house.world.kept |= {job_id, "01UNKNOWN"}
+    house.reconciler.sweep()
+
+    assert house.launcher.kept_jobs() == []
+
+
 def live_one_life(house: House) -> str:
     """One job from the request to its end, by a service that may be killed on the way."""
     jobs = [document.id for document in house.documents.list("jobs")]
@@ -256,6 +279,7 @@ def test_a_service_that_is_killed_anywhere_ends_the_job_with_one_attempt() -> No
         job = house.job(job_id)
         assert (job["state"], len(job["attempts"])) == ("SUCCEEDED", 1), appointed
         assert house.store.get(keys.attempt_log(job_id, 1)).body == b"running\nattempt 1", appointed
-        assert house.launcher.runs() == [], appointed
+        house.reconciler.sweep()
+        assert (house.launcher.runs(), house.launcher.kept_jobs()) == ([], []), appointed
 
     assert deaths > 15
