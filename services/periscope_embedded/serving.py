@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from periscope_embedded.home import AlreadyRunning, Home
+from periscope_embedded.home import Home
 from periscope_embedded.settings import Settings
 from periscope_embedded.stack import CLIENT_FILE, STATE_FILE, running_stack
 from periscope_embedded.supervisor import Stopped, signals_stop
@@ -27,8 +27,8 @@ class NotServing(Exception):
 def serve_in_foreground(home: Home, settings: Settings) -> int:
     """Be the supervisor until a signal comes. Raises as ``running_stack``, and AlreadyRunning."""
     try:
-        with signals_stop(), home.held("serve"), running_stack(home, settings, "serve", _tell) as addresses:
-            _tell("everything is up\n" + addresses.to_text())
+        with signals_stop(), home.held("serve"), running_stack(home, settings, "serve", _tell) as stack:
+            _tell("everything is up\n" + stack.addresses.to_text())
             threading.Event().wait()
     except Stopped:
         _tell("ended")
@@ -119,6 +119,3 @@ def _status_text(told: dict[str, Any]) -> str:
 
 def _tell(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-
-__all__ = ["AlreadyRunning", "NotServing", "down", "serve", "serve_in_foreground", "status"]

@@ -59,8 +59,17 @@ class Addresses:
         )
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Everything up."""
+
+    addresses: Addresses
+    environ: Mapping[str, str]
+    """For further processes: they end with the stack at the latest."""
+
+
 @contextmanager
-def running_stack(home: Home, settings: Settings, mode: str, tell: Tell) -> Iterator[Addresses]:
+def running_stack(home: Home, settings: Settings, mode: str, tell: Tell) -> Iterator[Stack]:
     """Start everything and yield when it works; on leaving, end everything, whatever happens.
 
     Raises:
@@ -80,7 +89,7 @@ def running_stack(home: Home, settings: Settings, mode: str, tell: Tell) -> Iter
         home.save(CLIENT_FILE, client_document(addresses))
         _save_state(home, supervisor, mode)
         supervisor.keep_up()
-        yield addresses
+        yield Stack(addresses, supervisor.marked_environ)
     finally:
         ignore_signals()
         home.forget(STATE_FILE)

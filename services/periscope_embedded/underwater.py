@@ -6,6 +6,7 @@ frame and the ``truncated`` field tells how much is missing. It is a stand-in fo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,14 @@ def write_dataset(
     width: int = 320,
     height: int = 320,
     seed: int = 0,
+    kinds: Sequence[str] = CLASSES,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write ``train`` and ``val``, each with ``images/<n>.jpg`` and ``labels/<n>.txt``."""
+    """Write ``train`` and ``val``, each with ``images/<n>.jpg`` and ``labels/<n>.txt``.
+
+    ``kinds`` are the classes that occur. ``on_progress`` is told the pictures done and the pictures in all.
+    """
+    done, total = 0, train_images + val_images
     textures = Textures.make(np.random.default_rng([seed, 7]))
     for split_number, (split, count) in enumerate((("train", train_images), ("val", val_images))):
         images, labels = folder / split / "images", folder / split / "labels"
@@ -62,14 +69,21 @@ def write_dataset(
         labels.mkdir(parents=True, exist_ok=True)
         for index in range(count):
             rng = np.random.default_rng([seed, split_number, index])
-            picture, boxes = make_picture(rng, textures, width, height)
+            picture, boxes = make_picture(rng, textures, width, height, kinds)
             _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             (images / f"{index:06d}.jpg").write_bytes(encoded.tobytes())
             (labels / f"{index:06d}.txt").write_text("".join(box.to_kitti() + "\n" for box in boxes))
+            done += 1
+            if on_progress is not None:
+                on_progress(done, total)
 
 
 def make_picture(
-    rng: np.random.Generator, textures: Textures, width: int, height: int
+    rng: np.random.Generator,
+    textures: Textures,
+    width: int,
+    height: int,
+    kinds: Sequence[str] = CLASSES,
 ) -> tuple[npt.NDArray[np.uint8], list[LabelledBox]]:
     """One picture, uint8 BGR [height, width, 3], and what is in it."""
     water = open_water(rng, height, width)
@@ -79,7 +93,7 @@ def make_picture(
     if rng.random() < 0.5:
         add_fish(water, rng)
     boxes = []
-    for kind, place in _place_objects(rng, width, height):
+    for kind, place in _place_objects(rng, width, height, kinds):
         draw = draw_buoy if kind == "buoy" else draw_gate
         boxes.append(_cut_by_frame(kind, draw(water, rng, place, textures), width, height))
     add_bubbles(water, rng)
@@ -87,11 +101,13 @@ def make_picture(
     return through_the_camera(water.picture, rng), boxes
 
 
-def _place_objects(rng: np.random.Generator, width: int, height: int) -> list[tuple[str, Placement]]:
+def _place_objects(
+    rng: np.random.Generator, width: int, height: int, kinds: Sequence[str]
+) -> list[tuple[str, Placement]]:
     """Objects that hardly overlap, the farthest first."""
     placed: list[tuple[str, Placement]] = []
     for _ in range(int(rng.choice(len(OBJECTS_PER_IMAGE), p=OBJECTS_PER_IMAGE))):
-        kind = str(rng.choice(CLASSES))
+        kind = str(rng.choice(kinds))
         for _ in range(PLACING_TRIES):
             place = _try_place(rng, kind, width, height)
             if _is_inside(place, width, height) and not any(_overlap(place, other) for _, other in placed):
