@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detectnet import network
+from detectnet_trainer.normalise import normalise
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -60,9 +61,7 @@ class DetectNet(nn.Module):
             case network.Pooling(kernel=kernel, stride=stride, pad=pad):
                 return functional.max_pool2d(below, kernel, stride, pad, ceil_mode=True)
             case network.Normalisation():
-                return functional.local_response_norm(
-                    below, network.LRN_SIZE, network.LRN_ALPHA, network.LRN_BETA, network.LRN_K
-                )
+                return normalise(below)
             case network.Shift():
                 return below - network.MEAN_PIXEL
             case network.Sigmoid():
