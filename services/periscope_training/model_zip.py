@@ -89,7 +89,8 @@ def describe(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str)
         "network": {"name": "DetectNet", **spec["network"]},
         "thresholds": {"coverage": DEFAULT_THRESHOLD},
         "flavours": {"caffe": _caffe_flavour(caffemodel), "grid": _grid_flavour()},
-        "metrics": epoch["metrics"],
+        # Speed says nothing of the model, and differs between runs that train the same one.
+        "metrics": {name: epoch["metrics"][name] for name in ("train", "val")},
         "lineage": {
             "job_id": spec["job_id"],
             "job_name": spec["name"],
