@@ -54,9 +54,26 @@ def test_when_the_supervisor_is_killed_the_program_dies_with_it(start_world: Sta
         run = running(launcher)
         (program,) = children_of(run.handle["pid"])
         os.kill(run.handle["pid"], signal.SIGKILL)
+        wait_until_gone(program)
 
         assert observe_end(launcher, run) == Observation(Phase.ENDED, None)
-        wait_until_gone(program)
+
+
+def test_when_the_supervisor_is_killed_the_programs_own_children_are_found_and_killed(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
+    )
+    with opened(
+        lambda: ProcessLauncher(tmp_path, (sys.executable, "-c", script), 0.5, os.environ)
+    ) as launcher:
+        run = create(launcher)
+        launcher.release(run)
+        while not launcher.log(run).endswith(b"\n"):
+            time.sleep(0.02)
+        os.kill(run.handle["pid"], signal.SIGKILL)
+
+        assert observe_end(launcher, run) == Observation(Phase.ENDED, None)
+        wait_until_gone(int(launcher.log(run)))
 
 
 def test_what_the_program_started_does_not_outlive_it(tmp_path: Path) -> None:
@@ -66,9 +83,10 @@ def test_what_the_program_started_does_not_outlive_it(tmp_path: Path) -> None:
     ) as launcher:
         run = create(launcher)
         launcher.release(run)
+        wait_until_gone(run.handle["pid"])
+        wait_until_gone(int(launcher.log(run)))
 
         assert observe_end(launcher, run).exit_code == 3
-        wait_until_gone(int(launcher.log(run)))
 
 
 def test_another_process_with_the_same_number_is_left_alone(start_world: StartWorld) -> None:

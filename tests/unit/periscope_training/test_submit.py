@@ -11,7 +11,7 @@ from periscope.wire.jobs import JobRequest
 from periscope.wire.publications import PublishRequest
 from periscope_training.curves import NoSuchEpoch
 from periscope_training.rules import UnusableRequest
-from periscope_training.submit import KeyReused, wish_of
+from periscope_training.submit import KeyReused, Submissions, wish_of
 from tests.unit.periscope_training.fate import Killed
 from tests.unit.periscope_training.house import MANIFEST, House
 
@@ -103,6 +103,24 @@ def test_a_service_that_is_killed_anywhere_makes_one_whole_job_when_asked_again(
         assert spec["dataset"]["version"] == document.body["dataset"]["version"]
 
     assert deaths == 8
+
+
+def test_two_equal_requests_at_once_are_one_job_on_one_version(house: House) -> None:
+    """While the first one reads the dataset, the second one is answered, on a newer version."""
+
+    class SlowDatasets:
+        def manifest(self, dataset: str, version: int | None) -> dict:
+            house.datasets.manifests = [{**MANIFEST, "version": 4}]
+            second.append(house.submissions.submit_job(REQUEST, "ann 1"))
+            return MANIFEST
+
+    second: list = []
+    slow = Submissions(house.documents, house.store, SlowDatasets(), 2, house.clock)
+    first = slow.submit_job(REQUEST, "ann 1")
+
+    spec = json.loads(house.store.get(keys.job_spec(first.id)).body)
+    assert jobs(house) == [first.id] == [second[0].id]
+    assert spec["dataset"]["version"] == first.body["dataset"]["version"] == 4
 
 
 def test_null_means_something_for_augmentation_only() -> None:
