@@ -40,8 +40,8 @@ class DetectNet(nn.Module):
             match layer:
                 case network.Concatenation(_, bottoms, top):
                     blobs[top] = torch.cat([blobs[bottom] for bottom in bottoms], dim=1)
-                case network.Dropout(_, bottom):
-                    blobs[bottom] = functional.dropout(
+                case network.Dropout(_, bottom, top):
+                    blobs[top] = functional.dropout(
                         blobs[bottom], network.DROPOUT_RATIO, training=self.training
                     )
                 case _:

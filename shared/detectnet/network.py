@@ -82,10 +82,11 @@ class Shift:
 
 @dataclass(frozen=True)
 class Dropout:
-    """In place; the identity outside training."""
+    """The identity outside training."""
 
     name: str
     bottom: str
+    top: str
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,8 @@ def _inception(module: Inception, bottom: str, channels: int) -> Iterator[Layer]
 
 
 def _heads(classes: int) -> Iterator[Layer]:
-    bottom = f"inception_{MODULES[-1].name}/output"
-    yield Dropout("pool5/drop_s1", bottom)
+    bottom = "pool5/drop_s1"
+    yield Dropout(bottom, f"inception_{MODULES[-1].name}/output", bottom)
     yield Convolution(COVERAGE_HEAD, bottom, COVERAGE_HEAD, FEATURES, classes, 1, bias_value=0.0)
     yield Sigmoid("coverage/sig", COVERAGE_HEAD, COVERAGE)
     yield Convolution(BBOX_HEAD, bottom, BBOXES, FEATURES, 4, 1, bias_value=0.0)

@@ -50,11 +50,12 @@ def grid_onnx(weights: Mapping[str, FloatArray], width: int, height: int, classe
 def _nodes(width: int, height: int, classes: int) -> list[Any]:
     nodes: list[Any] = []
     blobs = {network.INPUT: network.INPUT}
-    """The newest tensor of each Caffe blob: ReLU and dropout work in place there, ONNX wants new names."""
+    """The newest tensor of each Caffe blob: ReLU works in place there, ONNX wants new names."""
     sizes = {network.INPUT: (width, height)}
     for layer in network.layers(classes):
         match layer:
-            case network.Dropout():
+            case network.Dropout(_, bottom, top):
+                blobs[top], sizes[top] = blobs[bottom], sizes[bottom]
                 continue
             case network.Concatenation(_, bottoms, top):
                 inputs = [blobs[bottom] for bottom in bottoms]

@@ -114,9 +114,9 @@ def layer_text(layer: network.Layer) -> str:
             return _block(name, "LRN", [bottom], top, f"lrn_param {{ {parameters} }}")
         case network.Concatenation(name, bottoms, top):
             return _block(name, "Concat", list(bottoms), top)
-        case network.Dropout(name, bottom):
+        case network.Dropout(name, bottom, top):
             ratio = f"dropout_param {{ dropout_ratio: {network.DROPOUT_RATIO:g} }}"
-            return _block(name, "Dropout", [bottom], bottom, ratio)
+            return _block(name, "Dropout", [bottom], top, ratio)
         case network.Sigmoid(name, bottom, top):
             return _block(name, "Sigmoid", [bottom], top)
 
