@@ -66,10 +66,10 @@ STRIKES, QUARANTINE_S = 3, 24 * 3600.0  # Damaged downloads before quarantine; a
 HARD_STOP_S = 5.0  # After its time, `boot` ends even if something (a name server, say) never comes back.
 
 RECORD_NAME = ".periscope-release.json"
-SUMS_NAME, CARD_NAME = "SHA256SUMS", "model.json"
+SUMS_NAME, LABELS_NAME = "SHA256SUMS", "labels.txt"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 RELEASE_NAME = re.compile(r"[0-9a-z]+-[0-9a-f]{12}(-[0-9]+)?")
-MEMBER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,127}){0,3}")
+MEMBER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 SUMS_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -207,34 +207,34 @@ def safe_files(entries: Sequence[zipfile.ZipInfo], max_unpacked_bytes: int) -> D
         raise BadRelease("more than %d members or %d bytes" % (MAX_MEMBERS, max_unpacked_bytes))
     for entry in entries:
         name = entry.orig_filename  # What the zip says; `filename` is cut at a zero byte.
-        is_folder = name.endswith("/")
-        if not MEMBER_NAME.fullmatch(name[:-1] if is_folder else name) or name in files:
+        if name.endswith("/"):
+            continue  # A folder; those that are needed are made.
+        if not MEMBER_NAME.fullmatch(name) or name in files:
             raise BadRelease("unsafe or repeated member name %r" % name)
-        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
             raise BadRelease("%s is a link or a device" % name)
         if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadRelease("%s is encrypted, or packed in a way this program does not read" % name)
-        if not is_folder:
-            files[name] = entry
+        files[name] = entry
+    if LABELS_NAME not in files:
+        raise BadRelease("%s is missing: this is no model" % LABELS_NAME)
     return files
 
 
 def wanted_sums(
-    files: Dict[str, zipfile.ZipInfo], sums_text: str, promised: Optional[Sequence[Member]]
+    files: Dict[str, zipfile.ZipInfo], sums_text: Optional[str], promised: Optional[Sequence[Member]]
 ) -> Dict[str, str]:
-    """Which SHA-256 each file must have. Raises BadRelease unless zip, SHA256SUMS and promise agree."""
-    lines = [SUMS_LINE.fullmatch(line) for line in sums_text.splitlines()]
+    """Which SHA-256 each file must have, by SHA256SUMS, by promise, or both. Raises BadRelease."""
+    lines = [SUMS_LINE.fullmatch(line) for line in (sums_text or "").splitlines()]
     sums = {line.group(2): line.group(1) for line in lines if line}
-    strangers = sorted(set(files) ^ (set(sums) | {SUMS_NAME}))
-    if strangers or len(sums) != len(lines) or CARD_NAME not in files:
-        raise BadRelease("SHA256SUMS and the members differ, or there is no model.json: %s" % strangers)
-    if promised is not None:
-        told = {member.name: member.sha256 for member in promised}
-        sizes_agree = all(m.name in files and files[m.name].file_size == m.size_bytes for m in promised)
-        if not sizes_agree or dict(told, **{SUMS_NAME: ""}) != dict(sums, **{SUMS_NAME: ""}):
-            raise BadRelease("the zip does not hold the members that the registry promised")
-        sums.update(told)
-    return sums
+    told = {member.name: member.sha256 for member in promised or ()}
+    sources = [sums] if promised is None else [told] if sums_text is None else [sums, told]
+    names_agree = all(set(source) | {SUMS_NAME} == set(files) | {SUMS_NAME} for source in sources)
+    sizes_agree = all(files[m.name].file_size == m.size_bytes for m in promised or () if m.name in files)
+    hashes_agree = all(told.get(name, sums[name]) == sums[name] for name in sums)
+    if len(sums) != len(lines) or not (names_agree and sizes_agree and hashes_agree):
+        raise BadRelease("the zip does not hold just the members that SHA256SUMS and the registry name")
+    return dict(sums, **told)
 
 
 def start_of_body(status: int, headers: Any, have: int, size: int) -> Optional[int]:
@@ -447,21 +447,20 @@ def unpack(
     try:
         with zipfile.ZipFile(zip_path) as archive:
             files = safe_files(archive.infolist(), max_unpacked_bytes)
-            if SUMS_NAME not in files or files[SUMS_NAME].file_size > MAX_SUMS_BYTES:
-                raise BadRelease("SHA256SUMS is missing or too large")
-            sums = wanted_sums(files, archive.read(SUMS_NAME).decode("utf-8"), promised)
+            if SUMS_NAME in files and files[SUMS_NAME].file_size > MAX_SUMS_BYTES:
+                raise BadRelease("SHA256SUMS is too large")
+            sums_text = archive.read(SUMS_NAME).decode("utf-8") if SUMS_NAME in files else None
+            sums = wanted_sums(files, sums_text, promised)
             for name in sorted(files):
                 members.append(extract(archive, files[name], os.path.join(folder, name), sums.get(name)))
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise BadRelease("the zip cannot be read: %s" % error)
     except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.EINVAL):
+        if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.EINVAL, errno.ENAMETOOLONG):
             raise
-        raise BadRelease("members overlap, or the zip's index is damaged: %s" % error)
+        raise BadRelease("members overlap, or a name or the index is unusable: %s" % error)
     for path, _, _ in os.walk(folder):
         sync_folder(path)
-    if not load_json(os.path.join(folder, CARD_NAME)):
-        raise BadRelease("%s is no JSON object" % CARD_NAME)
     return members
 
 

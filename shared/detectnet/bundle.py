@@ -149,6 +149,8 @@ def _info_reasons(info: zipfile.ZipInfo) -> list[str]:
         reasons.append(f"{info.filename!r} is a link; only plain files are taken")
     if info.file_size > MAX_MEMBER_BYTES:
         reasons.append(f"{info.filename!r} has {info.file_size} bytes; at most {MAX_MEMBER_BYTES} are taken")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        reasons.append(f"{info.filename!r} is packed in a way that robots do not read; store or deflate it")
     if info.file_size > MAX_RATIO * max(info.compress_size, 1):
         reasons.append(f"{info.filename!r} unpacks to more than {MAX_RATIO} times its size")
     return reasons

@@ -105,13 +105,13 @@ class BadZips(AgentCase):
     def test_sums_that_are_no_text(self):
         self.assert_refused(build_zip(model_files(2), b"\xff\xfe"))
 
-    def test_no_model_card(self):
+    def test_no_labels(self):
         files = model_files(2)
-        del files["model.json"]
+        del files["labels.txt"]
         self.assert_refused(build_zip(files))
 
-    def test_a_model_card_that_is_no_object(self):
-        self.assert_refused(build_zip({**model_files(2), "model.json": b"[1]"}))
+    def test_a_name_that_no_disk_takes(self):
+        self.assert_refused(build_zip({**model_files(2), "x" * 300: b""}))
 
     def test_a_zip_that_is_none(self):
         self.assert_refused(b"this is no zip" * 100)
@@ -143,6 +143,15 @@ class BadZips(AgentCase):
         body = build_zip(model_files(2))
         self.assert_refused(body, members_of(body)[:-1])
 
+    def test_without_sums_one_member_more_than_promised(self):
+        body = build_zip(model_files(2), sums=False)
+        self.assert_refused(body, members_of(body)[:-1])
+
+    def test_sums_that_contradict_the_promise(self):
+        files = model_files(2)
+        promised = members_of(build_zip(files))
+        self.assert_refused(build_zip({**files, "labels.txt": b"gate\nbuoy\n"}), promised)
+
     def test_another_size_than_the_registry_promised(self):
         body = build_zip(model_files(2))
         promised = members_of(body)
@@ -154,6 +163,14 @@ class BadZips(AgentCase):
         files = self.offer(3)
 
         self.assertEqual(self.run_agent("once"), 0)
+        self.assert_in_use(files)
+
+    def test_without_sums_the_registrys_list_of_members_is_enough(self):
+        files = model_files(2)
+        body = build_zip(files, sums=False)
+        self.simulator.offer(2, body, members_of(body))
+
+        self.assertEqual(self.run_agent("once"), 0, self.log)
         self.assert_in_use(files)
 
     def test_folder_entries_as_zip_programs_write_them_are_fine(self):
