@@ -7,6 +7,7 @@ Fields, from caffe.proto: NetParameter.name 1, .layers (V1) 2, .layer 100; Layer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from detectnet import network
 FloatArray = npt.NDArray[np.float32]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-MAX_BYTES = 1 << 31
+MAX_DIMENSIONS = 8
 
 
 class CaffemodelError(ValueError):
@@ -155,7 +156,7 @@ def _read_blob(content: memoryview) -> FloatArray:
             pieces.append(np.frombuffer(value, kind).astype(np.float32))
     data = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     shape = dims or [legacy.get(field, 1) for field in (1, 2, 3, 4)]
-    if int(np.prod(shape, dtype=np.int64)) != data.size:
+    if len(shape) > MAX_DIMENSIONS or min(shape) < 1 or math.prod(shape) != data.size:
         raise CaffemodelError(f"a blob of shape {tuple(shape)} holds {data.size} values")
     return data.reshape(shape)
 

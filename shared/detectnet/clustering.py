@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float32]
 
 MAX_BOXES = 50
 """Per image and class. DIGITS died on more; here the surest are kept."""
+FURTHEST = 30_000.0
+"""Pixels. Boxes are cut here: beyond, float16 knows no numbers."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,11 @@ def _cluster_class(channel: FloatArray, bboxes: FloatArray, options: ClusterOpti
 
 
 def _candidate_boxes(channel: FloatArray, bboxes: FloatArray, stride: int, smallest: float) -> FloatArray:
-    """Boxes [n,4] in input pixels of all cells at or above the threshold, row by row."""
-    ys, xs = np.nonzero(channel >= smallest)
+    """Boxes [n,4] in input pixels of all cells at or above the threshold, row by row.
+
+    A network that has run away predicts no numbers in places; such a cell has no vote.
+    """
+    ys, xs = np.nonzero((channel >= smallest) & np.isfinite(bboxes).all(axis=0))
     origins = np.stack([xs, ys, xs, ys]).astype(np.float32) * stride
-    return np.ascontiguousarray((bboxes[:, ys, xs] + origins).T, np.float32)
+    boxes = (bboxes[:, ys, xs] + origins).T
+    return np.ascontiguousarray(np.clip(boxes, -FURTHEST, FURTHEST), np.float32)

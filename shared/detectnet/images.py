@@ -6,27 +6,31 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from detectnet.image_files import ImageError, require_sound_file
+
 Image = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float32]
 
+__all__ = [
+    "IMAGE_SUFFIXES", "Boxes", "Image", "ImageError",
+    "decode_image", "pad_image", "resize_image", "scale_boxes",
+]  # fmt: skip
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm")
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
-
-
-class ImageError(ValueError):
-    """A picture that cannot be used; the text says why."""
 
 
 def decode_image(body: bytes) -> Image:
     """Decode a file's bytes. Transparent pixels are put on white, as DIGITS does; EXIF turns nothing.
 
     Raises:
-        ImageError: no picture, or a truncated one.
+        ImageError: no picture, a truncated one, or one too large.
     """
-    _require_whole(body)
+    require_sound_file(body)
     # Unchanged also means that an EXIF orientation is not applied: boxes belong to the stored pixels.
-    decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ImageError(f"the picture does not decode: {error}") from error
     if decoded is None or decoded.size == 0:
         raise ImageError("the picture does not decode; save it again as PNG or JPEG")
     if decoded.dtype != np.uint8:
@@ -67,14 +71,6 @@ def scale_boxes(boxes_xyxy: Boxes, from_size: tuple[int, int], to_size: tuple[in
     ratio_x, ratio_y = to_size[0] / from_size[0], to_size[1] / from_size[1]
     ratios = np.array([ratio_x, ratio_y, ratio_x, ratio_y])
     return np.asarray(boxes_xyxy * ratios, np.float32)
-
-
-def _require_whole(body: bytes) -> None:
-    # OpenCV fills what is missing of a cut-off file with grey and says nothing.
-    if body.startswith(_JPEG_START) and _JPEG_END not in body[-4096:]:
-        raise ImageError("the JPEG file is cut off; copy it again")
-    if body.startswith(_PNG_START) and _PNG_END not in body[-64:]:
-        raise ImageError("the PNG file is cut off; copy it again")
 
 
 def _on_white(image: Image) -> Image:

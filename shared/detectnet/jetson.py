@@ -27,11 +27,6 @@ class JetsonDetection:
     confidence: float
     """Coverage of the cell that began the box; cells merged later do not change it."""
 
-    @property
-    def area(self) -> float:
-        """In square pixels."""
-        return (self.xyxy[2] - self.xyxy[0]) * (self.xyxy[3] - self.xyxy[1])
-
 
 def preprocess_caffe(image: Image, width: int, height: int) -> FloatArray:
     """Squash a picture [H,W,3] B,G,R to the network's size: float32 [3,height,width], 0-255.
@@ -40,8 +35,7 @@ def preprocess_caffe(image: Image, width: int, height: int) -> FloatArray:
     subtracted inside the network.
     """
     image_height, image_width = image.shape[:2]
-    rows = np.minimum((np.arange(height) * (image_height / height)).astype(np.int64), image_height - 1)
-    columns = np.minimum((np.arange(width) * (image_width / width)).astype(np.int64), image_width - 1)
+    rows, columns = _source(image_height, height), _source(image_width, width)
     return np.ascontiguousarray(image[rows[:, None], columns].transpose(2, 0, 1), np.float32)
 
 
@@ -62,15 +56,23 @@ def decode_caffe(
     classes, rows, columns = coverage.shape
     cell = np.array([network_size[0] // columns, network_size[1] // rows] * 2, np.float32)
     scale = np.array([image_size[0] / network_size[0], image_size[1] / network_size[1]] * 2, np.float32)
-    detections: list[JetsonDetection] = []
+    detections: list[tuple[FloatArray, int, float]] = []
     for index in range(classes):
         ys, xs = np.nonzero(coverage[index] >= threshold)
         corners = (bboxes[:, ys, xs].T + np.stack([xs, ys, xs, ys], axis=1) * cell) * scale
         merged: list[tuple[FloatArray, float]] = []
         for box, confidence in zip(corners.astype(np.float32), coverage[index, ys, xs], strict=True):
             _merge(merged, box, float(confidence))
-        detections += [_clamped(box, index, confidence, image_size) for box, confidence in merged]
-    return sorted(detections, key=lambda detection: -detection.area)
+        detections += [(box, index, confidence) for box, confidence in merged]
+    # Sorted before clamping, so a box that reaches far out of the picture may come before a larger rest.
+    detections.sort(key=lambda detection: -_area(detection[0]))
+    return [_clamped(box, index, confidence, image_size) for box, index, confidence in detections]
+
+
+def _source(taken: int, wanted: int) -> npt.NDArray[np.int64]:
+    """Which row or column each one of the result comes from, in single precision as on the GPU."""
+    ratio = np.float32(taken) / np.float32(wanted)
+    return np.minimum((np.arange(wanted, dtype=np.float32) * ratio).astype(np.int64), taken - 1)
 
 
 def _merge(merged: list[tuple[FloatArray, float]], box: FloatArray, confidence: float) -> None:
@@ -85,6 +87,12 @@ def _merge(merged: list[tuple[FloatArray, float]], box: FloatArray, confidence: 
 def _clamped(
     box: FloatArray, class_index: int, confidence: float, image_size: tuple[int, int]
 ) -> JetsonDetection:
-    limits = np.array([image_size[0] - 1, image_size[1] - 1] * 2, np.float32)
-    left, top, right, bottom = (float(value) for value in np.clip(box, 0, limits))
-    return JetsonDetection((left, top, right, bottom), class_index, confidence)
+    """Each side is held at one edge only, as on the robot: a box outside the picture stays outside."""
+    left, top, right, bottom = (float(side) for side in box)
+    right = right if right < image_size[0] else image_size[0] - 1.0
+    bottom = bottom if bottom < image_size[1] else image_size[1] - 1.0
+    return JetsonDetection((max(left, 0.0), max(top, 0.0), right, bottom), class_index, confidence)
+
+
+def _area(box: FloatArray) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))

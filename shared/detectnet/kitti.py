@@ -16,6 +16,7 @@ COLUMNS = (
     "height", "width", "length", "x", "y", "z", "rotation_y", "score",
 )  # fmt: skip
 MIN_COLUMNS = 15
+ADVICE = "write a number such as 12.50, and 0.00 where it is not known"
 
 
 class LabelError(ValueError):
@@ -106,7 +107,7 @@ def _number(field: str, column: str, filename: str, line: int) -> float:
     try:
         value = float(field)
     except ValueError as error:
-        raise LabelError(filename, line, f"{column} is {field!r} where a number belongs") from error
+        raise LabelError(filename, line, f"{column} is {field!r} where a number belongs; {ADVICE}") from error
     if not math.isfinite(value):
-        raise LabelError(filename, line, f"{column} is {field}; it must be a finite number")
+        raise LabelError(filename, line, f"{column} is {field}, not a finite number; {ADVICE}")
     return value

@@ -24,8 +24,10 @@ def solver_rate(policy: Mapping[str, Any], base: float, max_step: int) -> Rate:
     """The learning rate as a function of the step, from 0; ``max_step`` is the training's length.
 
     Raises:
-        BadPolicy: unknown name or parameter.
+        BadPolicy: unknown name, a parameter that is missing or makes no sense, or no step at all.
     """
+    if max_step < 1:
+        raise BadPolicy(f"a training of {max_step} steps has no learning rate")
     name, scale = _name(policy), max_step / 100
     if name == "step":
         stepsize, gamma = math.ceil(_positive(policy, "step") * scale), _number(policy, "gamma")
@@ -38,10 +40,10 @@ def solver_rate(policy: Mapping[str, Any], base: float, max_step: int) -> Rate:
         per_step = _positive(policy, "gamma") ** (1 / scale)
         return lambda step: float(base * per_step**step)
     if name == "inv":
-        per_step, power = _number(policy, "gamma") / scale, _number(policy, "power")
+        per_step, power = _not_negative(policy, "gamma") / scale, _number(policy, "power")
         return lambda step: float(base * (1 + per_step * step) ** -power)
     if name == "poly":
-        power = _number(policy, "power")
+        power = _not_negative(policy, "power")
         return lambda step: float(base * (1 - min(step, max_step) / max_step) ** power)
     if name == "sigmoid":
         per_step, middle = _number(policy, "gamma") / scale, math.ceil(_number(policy, "step") * scale)
@@ -62,10 +64,10 @@ def preview_rate(policy: Mapping[str, Any], base: float) -> Callable[[float], fl
         gamma = _positive(policy, "gamma")
         return lambda percent: float(base * gamma**percent)
     if name == "inv":
-        gamma, power = _number(policy, "gamma"), _number(policy, "power")
+        gamma, power = _not_negative(policy, "gamma"), _number(policy, "power")
         return lambda percent: float(base * (1 + gamma * percent) ** -power)
     if name == "poly":
-        power = _number(policy, "power")
+        power = _not_negative(policy, "power")
         return lambda percent: float(base * (1 - percent / 100) ** power)
     if name == "sigmoid":
         gamma, step = _number(policy, "gamma"), _number(policy, "step")
@@ -94,8 +96,17 @@ def _positive(policy: Mapping[str, Any], parameter: str) -> float:
     return value
 
 
+def _not_negative(policy: Mapping[str, Any], parameter: str) -> float:
+    value = _number(policy, parameter)
+    if value < 0:
+        raise BadPolicy(f"the learning-rate policy {policy['name']!r} needs {parameter} of 0 or more")
+    return value
+
+
 def _marks(policy: Mapping[str, Any]) -> list[float]:
     values = policy.get("values")
-    if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+    if not isinstance(values, list) or not all(
+        isinstance(value, int | float) and math.isfinite(value) for value in values
+    ):
         raise BadPolicy("the learning-rate policy 'multistep' needs values, a list of percentages")
     return [float(value) for value in values]
