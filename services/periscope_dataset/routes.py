@@ -1,0 +1,256 @@
+"""URLs of the dataset service; decisions are made in the rules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal
+
+from flask import Response
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, Field
+
+from detectnet.classes import ClassMap
+from periscope.documents import Document
+from periscope.web.auth import requires
+from periscope.web.idempotency import idempotent
+from periscope.web.pages import page
+from periscope.wire.base import PageQuery, ResponseModel
+from periscope.wire.datasets import (
+    DatasetList,
+    DatasetRequest,
+    DatasetResponse,
+    FinalizeRequest,
+    ImageList,
+    ImageResponse,
+    IngestResponse,
+    LabelledObject,
+    UploadRequest,
+    UploadResponse,
+    VersionList,
+)
+from periscope_dataset.browsing import Entry, Gallery, class_index
+from periscope_dataset.rules import FINAL_STATES, Catalogue
+
+DATASETS = Tag(name="datasets", description="Data sets, their versions and pictures")
+POLL_S = 0.2
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".bmp": "image/bmp"}
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the routes work with."""
+
+    catalogue: Catalogue
+    gallery: Gallery
+    wake: Callable[[], None]
+    """Tell the background work that there is something to do."""
+
+
+class DatasetPath(BaseModel):
+    """Names a data set."""
+
+    dataset_id: str
+
+
+class UploadPath(DatasetPath):
+    """Names an upload of a data set."""
+
+    upload_id: str
+
+
+class IngestPath(DatasetPath):
+    """Names an ingest of a data set."""
+
+    ingest_id: str
+
+
+class VersionPath(DatasetPath):
+    """Names a version by number or as ``latest``."""
+
+    version: str = Field(pattern=r"^([1-9][0-9]{0,7}|latest)$")
+
+
+class ImagePath(VersionPath):
+    """Names a picture of a version."""
+
+    split: Literal["train", "val"]
+    key: str
+
+
+class DatasetsQuery(PageQuery):
+    """Which data sets to list."""
+
+    name: str | None = Field(None, max_length=100)
+
+
+class WaitQuery(BaseModel):
+    """How long to hold the answer back."""
+
+    wait: str = Field(
+        "0s", pattern=r"^([0-9]|[1-5][0-9]|60)s$", description="Until it has ended, at most 60s"
+    )
+
+
+class ImagesQuery(PageQuery):
+    """Which pictures to list."""
+
+    split: Literal["train", "val"] = "train"
+
+
+def dataset_routes(api: Api) -> APIBlueprint:
+    """Create, list, upload, finalize."""
+    routes = APIBlueprint("datasets", __name__, abp_tags=[DATASETS])
+
+    @routes.post("/v1/datasets", responses={HTTPStatus.CREATED: DatasetResponse})
+    @requires("editor")
+    @idempotent
+    def create_dataset(body: DatasetRequest) -> Response:
+        """Name a new data set."""
+        document = api.catalogue.create(body.name)
+        return _answer(_dataset(api, document), HTTPStatus.CREATED, f"/v1/datasets/{document.id}")
+
+    @routes.get("/v1/datasets", responses={HTTPStatus.OK: DatasetList})
+    @requires("viewer")
+    def list_datasets(query: DatasetsQuery) -> Response:
+        """Data sets, oldest first."""
+        found = api.catalogue.list(query.name)
+        chosen, token = page(found, query.page_size, query.page_token, lambda document: document.id)
+        return _answer(DatasetList(items=[_dataset(api, item) for item in chosen], next_page_token=token))
+
+    @routes.get("/v1/datasets/<dataset_id>", responses={HTTPStatus.OK: DatasetResponse})
+    @requires("viewer")
+    def get_dataset(path: DatasetPath) -> Response:
+        """One data set."""
+        return _answer(_dataset(api, api.catalogue.get(path.dataset_id)))
+
+    @routes.post("/v1/datasets/<dataset_id>/uploads", responses={HTTPStatus.CREATED: UploadResponse})
+    @requires("editor")
+    @idempotent
+    def create_upload(path: DatasetPath, body: UploadRequest) -> Response:
+        """Get URLs to send an archive to, straight into the store."""
+        api.catalogue.get(path.dataset_id)
+        upload = api.catalogue.uploads.create("datasets", path.dataset_id, body.filename, body.size_bytes)
+        return _answer(UploadResponse.model_validate(upload), HTTPStatus.CREATED)
+
+    @routes.post(
+        "/v1/datasets/<dataset_id>/uploads/<string:upload_id>:finalize",
+        responses={HTTPStatus.ACCEPTED: IngestResponse},
+    )
+    @requires("editor")
+    def finalize_upload(path: UploadPath, body: FinalizeRequest) -> Response:
+        """Say that the archive is whole and how to understand it; its ingest begins."""
+        api.catalogue.get(path.dataset_id)
+        ingest = api.catalogue.begin_ingest(path.dataset_id, path.upload_id, body.options.model_dump())
+        api.wake()
+        location = f"/v1/datasets/{path.dataset_id}/ingests/{ingest.id}"
+        return _answer(_ingest(ingest), HTTPStatus.ACCEPTED, location)
+
+    @routes.get("/v1/datasets/<dataset_id>/ingests/<ingest_id>", responses={HTTPStatus.OK: IngestResponse})
+    @requires("viewer")
+    def get_ingest(path: IngestPath, query: WaitQuery) -> Response:
+        """How an ingest stands, and every error it found."""
+        deadline = time.monotonic() + float(query.wait.removesuffix("s"))
+        ingest = api.catalogue.ingest(path.dataset_id, path.ingest_id)
+        while ingest.body["state"] not in FINAL_STATES and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            ingest = api.catalogue.ingest(path.dataset_id, path.ingest_id)
+        return _answer(_ingest(ingest))
+
+    return routes
+
+
+def version_routes(api: Api) -> APIBlueprint:
+    """Versions and their pictures."""
+    routes = APIBlueprint("versions", __name__, abp_tags=[DATASETS])
+    base = "/v1/datasets/<dataset_id>/versions"
+
+    @routes.get(base, responses={HTTPStatus.OK: VersionList})
+    @requires("viewer")
+    def list_versions(path: DatasetPath, query: PageQuery) -> Response:
+        """Manifests of all versions, oldest first."""
+        api.catalogue.get(path.dataset_id)
+        manifests = api.catalogue.versions.list(path.dataset_id)
+        chosen, token = page(
+            manifests, query.page_size, query.page_token, lambda manifest: f"{manifest['version']:08d}"
+        )
+        return _answer(VersionList(items=[_shown(manifest) for manifest in chosen], next_page_token=token))
+
+    @routes.get(f"{base}/<version>")
+    @requires("viewer")
+    def get_version(path: VersionPath) -> dict[str, Any]:
+        """One version's manifest."""
+        api.catalogue.get(path.dataset_id)
+        return _shown(api.catalogue.manifest(path.dataset_id, path.version))
+
+    @routes.get(f"{base}/<version>/images", responses={HTTPStatus.OK: ImageList})
+    @requires("viewer")
+    def list_images(path: VersionPath, query: ImagesQuery) -> Response:
+        """Pictures of a split, by name."""
+        manifest = api.catalogue.manifest(path.dataset_id, path.version)
+        entries = api.gallery.entries(manifest, query.split)
+        chosen, token = page(entries, query.page_size, query.page_token, lambda entry: str(entry["key"]))
+        items = [ImageResponse(split=query.split, **entry) for entry in chosen]
+        return _answer(ImageList(items=items, next_page_token=token))
+
+    @routes.get(f"{base}/<version>/images/<split>/<key>", responses={HTTPStatus.OK: ImageResponse})
+    @requires("viewer")
+    def get_image(path: ImagePath) -> Response:
+        """One picture's objects; with ``.png`` after its name, the picture with its boxes."""
+        manifest = api.catalogue.manifest(path.dataset_id, path.version)
+        if path.key.endswith(".png"):
+            entry = api.gallery.entry(manifest, path.split, path.key.removesuffix(".png"))
+            return Response(api.gallery.drawn(manifest, path.split, entry), mimetype="image/png")
+        entry = api.gallery.entry(manifest, path.split, path.key)
+        objects = _objects(api, manifest, path.split, entry)
+        return _answer(ImageResponse(split=path.split, objects=objects, **entry))
+
+    @routes.get(f"{base}/<version>/images/<split>/<key>/original")
+    @requires("viewer")
+    def get_original(path: ImagePath) -> Response:
+        """One picture, byte for byte as it was uploaded."""
+        manifest = api.catalogue.manifest(path.dataset_id, path.version)
+        entry = api.gallery.entry(manifest, path.split, path.key)
+        suffix = "." + entry["filename"].rpartition(".")[2].lower()
+        media_type = MEDIA_TYPES.get(suffix, "application/octet-stream")
+        return Response(api.gallery.original(manifest, path.split, entry), mimetype=media_type)
+
+    return routes
+
+
+def _dataset(api: Api, document: Document) -> DatasetResponse:
+    return DatasetResponse(
+        id=document.id,
+        name=document.body["name"],
+        created_at=document.body["created_at"],
+        latest_version=api.catalogue.versions.latest(document.id),
+    )
+
+
+def _ingest(document: Document) -> IngestResponse:
+    return IngestResponse.model_validate({"id": document.id, **document.body})
+
+
+def _objects(api: Api, manifest: dict[str, Any], split: str, entry: Entry) -> list[LabelledObject]:
+    classes = ClassMap(manifest["classes"])
+    return [
+        LabelledObject(
+            type=item.type, class_index=class_index(item, classes), xyxy=item.xyxy, line=item.line_number
+        )
+        for item in api.gallery.objects(manifest, split, entry)
+    ]
+
+
+def _shown(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in manifest.items() if name != "write_id"}
+
+
+def _answer(
+    model: ResponseModel, status: HTTPStatus = HTTPStatus.OK, location: str | None = None
+) -> Response:
+    response = Response(model.model_dump_json(), status, mimetype="application/json")
+    if location is not None:
+        response.headers["Location"] = location
+    return response

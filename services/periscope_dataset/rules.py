@@ -1,0 +1,143 @@
+"""Data sets, uploads, ingests and versions as plain values over the documents; no HTTP here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from detectnet.classes import ClassMap
+from detectnet.sizes import require_grid_size
+from periscope.clock import to_rfc3339, utc_now
+from periscope.documents import Document, DocumentMissing, Documents
+from periscope.ids import is_id, new_id
+from periscope.store import ObjectStore
+from periscope.uploads import Uploads
+from periscope.versions import Versions
+
+DATASETS, INGESTS = "datasets", "ingests"
+FINAL_STATES = ("SUCCEEDED", "FAILED")
+
+
+class UnknownDataset(Exception):
+    """No data set has this id."""
+
+
+class UnknownVersion(Exception):
+    """The data set has no such version."""
+
+
+class UnknownIngest(Exception):
+    """The data set has no such ingest."""
+
+
+class NameTaken(Exception):
+    """Another data set has this name; the text tells its id."""
+
+
+class BadOptions(ValueError):
+    """An option makes no sense; the text says which and what would."""
+
+
+class Catalogue:
+    """All data sets of one store."""
+
+    def __init__(self, store: ObjectStore, documents: Documents) -> None:
+        self.uploads = Uploads(store, documents)
+        self.versions = Versions(store, DATASETS)
+        self._documents = documents
+
+    def create(self, name: str) -> Document:
+        """A new data set. Raises NameTaken."""
+        dataset_id = new_id()
+        owner = self._documents.claim_name(DATASETS, name, dataset_id)
+        if owner != dataset_id and self._exists(owner):
+            raise NameTaken(f"the name {name!r} belongs to the data set {owner}; upload to that one")
+        now = to_rfc3339(utc_now())
+        # A creator that died after claiming the name left nothing behind it: go on under its id.
+        return self._documents.create(DATASETS, {"name": name, "created_at": now, "updated_at": now}, owner)
+
+    def get(self, dataset_id: str) -> Document:
+        """Raises UnknownDataset."""
+        if is_id(dataset_id):
+            try:
+                return self._documents.get(DATASETS, dataset_id)
+            except DocumentMissing:
+                pass
+        raise UnknownDataset(f"there is no data set {dataset_id}")
+
+    def list(self, name: str | None = None) -> list[Document]:
+        """All data sets, or the one of a name; oldest first."""
+        if name is None:
+            return self._documents.list(DATASETS)
+        dataset_id = self._documents.id_of_name(DATASETS, name)
+        try:
+            return [] if dataset_id is None else [self._documents.get(DATASETS, dataset_id)]
+        except DocumentMissing:
+            return []
+
+    def begin_ingest(self, dataset_id: str, upload_id: str, options: Mapping[str, Any]) -> Document:
+        """Complete the upload and queue its ingest; a second call finds the first's.
+
+        Raises:
+            UnknownUpload, IncompleteUpload: see Uploads.
+            BadOptions: a size or the list of classes makes no sense.
+        """
+        require_sound(options)
+        upload = self.uploads.finish(upload_id, dataset_id)
+        now = to_rfc3339(utc_now())
+        body = {
+            "dataset_id": dataset_id,
+            "source": {"key": upload.key, "filename": upload.filename, "size_bytes": upload.size_bytes},
+            "options": dict(options),
+            "state": "QUEUED",
+            "progress": 0.0,
+            "version": None,
+            "errors": [],
+            "error_count": 0,
+            "warnings": [],
+            "warning_count": 0,
+            "created_at": now,
+            "updated_at": now,
+        }
+        try:
+            # One upload has one ingest, so both share the id.
+            return self._documents.get(INGESTS, upload_id)
+        except DocumentMissing:
+            return self._documents.create(INGESTS, body, upload_id)
+
+    def ingest(self, dataset_id: str, ingest_id: str) -> Document:
+        """Raises UnknownIngest."""
+        if is_id(ingest_id):
+            try:
+                document = self._documents.get(INGESTS, ingest_id)
+            except DocumentMissing:
+                document = None
+            if document is not None and document.body["dataset_id"] == dataset_id:
+                return document
+        raise UnknownIngest(f"the data set {dataset_id} has no ingest {ingest_id}")
+
+    def manifest(self, dataset_id: str, version: str) -> dict[str, Any]:
+        """A version's manifest, by number or ``latest``. Raises UnknownVersion."""
+        number = self.versions.latest(dataset_id) if version == "latest" else int(version)
+        manifest = None if number is None else self.versions.get(dataset_id, number)
+        if manifest is None:
+            raise UnknownVersion(f"the data set {dataset_id} has no version {version}")
+        return manifest
+
+    def _exists(self, dataset_id: str) -> bool:
+        try:
+            self._documents.get(DATASETS, dataset_id)
+        except DocumentMissing:
+            return False
+        return True
+
+
+def require_sound(options: Mapping[str, Any]) -> None:
+    """Raises BadOptions for what would only fail hours later."""
+    try:
+        if options["resize"]:
+            require_grid_size(options["resize"]["width"], options["resize"]["height"])
+        if options["classes"] is not None:
+            ClassMap(options["classes"])
+    except ValueError as error:
+        raise BadOptions(str(error)) from error

@@ -1,0 +1,33 @@
+"""What one process of the dataset service needs to know, read from the environment once at start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from periscope.settings import required, whole_number
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The dataset service's own settings; the store's are read by its adapter."""
+
+    work_dir: Path
+    """Local scratch: an archive and its files while it is ingested. One service a folder."""
+
+    admin_token: str | None
+    """A token that is an administrator's without being stored."""
+
+    lease_ttl_s: int = 30
+    """After this time without a sign of life, another replica takes over the ingests."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Raise SettingsError naming the variable that is missing or makes no sense."""
+        return cls(
+            work_dir=Path(required(environ, "PERISCOPE_WORK_DIR")).absolute(),
+            admin_token=environ.get("PERISCOPE_ADMIN_TOKEN") or None,
+            lease_ttl_s=whole_number(environ, "PERISCOPE_LEASE_TTL_S", cls.lease_ttl_s),
+        )
