@@ -11,15 +11,15 @@ from periscope.tokens import Principal, Role
 from periscope.web.problems import Forbidden, Unauthorized
 
 View = TypeVar("View", bound=Callable[..., Any])
-Access = Role | Literal["public"]
+Access = Role | tuple[Role, ...] | Literal["public"]
 
 _ATTRIBUTE = "periscope_access"
 _STRENGTH: dict[Role, int] = {"viewer": 1, "editor": 2, "admin": 3}
 
 
-def requires(role: Role) -> Callable[[View], View]:
-    """Mark a view: callers need this role or a stronger one. ``device`` is met by devices and admins."""
-    return _mark(role)
+def requires(role: Role, *others: Role) -> Callable[[View], View]:
+    """Mark a view: callers need one of these roles or a stronger one. Devices and admins meet ``device``."""
+    return _mark((role, *others) if others else role)
 
 
 def public(view: View) -> View:
@@ -46,8 +46,10 @@ def install_authentication(app: Flask, authenticator: Callable[[str], Principal 
         principal = authenticator(_bearer_token())
         if principal is None:
             raise Unauthorized("this token is not known, or was revoked; ask an admin for a new one")
-        if access is None or not allows(access, principal.role):
-            raise Forbidden(f"this needs the role {access}; the token has the role {principal.role}")
+        roles = access if isinstance(access, tuple) else (access,)
+        if access is None or not any(allows(role, principal.role) for role in roles):
+            needed = " or ".join(str(role) for role in roles)
+            raise Forbidden(f"this needs the role {needed}; the token has the role {principal.role}")
         g.principal = principal
 
 
