@@ -13,6 +13,8 @@ from periscope_training.curves import thin
 
 Record = dict[str, Any]
 
+LOOKED_AT = 32
+"""Newest records that are compared; more than an attempt reports between two checkpoints."""
 MAX_CACHED_RECORDS = 20_000
 """Records are some hundred bytes; a full cache is dropped whole."""
 
@@ -31,9 +33,13 @@ class ProgressRecords:
         self._store.put(keys.progress_record(job_id, step), body, content_type="application/json")
 
     def latest(self, job_id: str) -> Record | None:
-        """The record with the highest step."""
-        found = self._list(job_id)
-        return self._load(found[-1]) if found else None
+        """The newest attempt's record with the highest step.
+
+        An attempt that went on from a checkpoint reports lower steps than the one before did at its end.
+        """
+        loaded = [self._load(info) for info in self._list(job_id)[-LOOKED_AT:]]
+        records = [record for record in loaded if record is not None]
+        return max(records, key=lambda record: (record["attempt"], record["step"]), default=None)
 
     def curve(self, job_id: str, points: int) -> list[Record]:
         """At most ``points`` records, evenly spread over the steps, the newest among them."""
@@ -54,7 +60,9 @@ class ProgressRecords:
             return None
         record: Record = json.loads(stored.body)
         with self._lock:
-            if len(self._cache) >= MAX_CACHED_RECORDS:
+            if len(self._cache) >= LOOKED_AT = 32
+"""Newest records that are compared; more than an attempt reports between two checkpoints."""
+MAX_CACHED_RECORDS:
                 self._cache.clear()
             self._cache[info.key, stored.etag] = record
         return record

@@ -19,7 +19,7 @@ from periscope.ids import is_id
 from periscope.store import ObjectMissing, ObjectStore
 from periscope.web.auth import current_principal, public, requires
 from periscope.web.pages import page
-from periscope.web.problems import ConflictProblem, NotFound, Unauthorized
+from periscope.web.problems import BadRequest, ConflictProblem, NotFound, Unauthorized
 from periscope.wire.base import PageQuery, ResponseModel
 from periscope.wire.jobs import (
     EpochList,
@@ -246,12 +246,14 @@ def read_log(api: Api, document: Document, number: int | None) -> bytes:
 
 
 def idempotency_key() -> str | None:
-    """The request's key, made the caller's own; None where there is none."""
+    """The request's key, made the caller's own; None where there is none. Raises BadRequest."""
     key = request.headers.get("Idempotency-Key")
     if not key:
         return None
+    if len(key) > MAX_IDEMPOTENCY_KEY:
+        raise BadRequest(f"Idempotency-Key must have at most {MAX_IDEMPOTENCY_KEY} characters")
     caller = current_principal()
-    return f"{caller.role} {caller.name} {key[:MAX_IDEMPOTENCY_KEY]}"
+    return f"{caller.role} {caller.name} {key}"
 
 
 def answer(body: ResponseModel, status: HTTPStatus = HTTPStatus.OK) -> Response:

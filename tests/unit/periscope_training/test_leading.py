@@ -79,7 +79,7 @@ def test_the_picture_is_taken_now_and_then() -> None:
 def test_a_run_that_ended_long_ago_is_in_the_picture_no_more() -> None:
     house = House()
     replica, job_id = Replica(house, Lease()), house.add_job()
-    ProgressRecords(house.store).save(job_id, 30, PROGRESS)
+    ProgressRecords(house.store).save(job_id, 30, {**PROGRESS, "attempt": 1})
     replica.step()
     house.complete_training(job_id)
     house.launcher.end(0)

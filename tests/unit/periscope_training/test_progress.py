@@ -14,10 +14,20 @@ def records(memory_store: MemoryStore) -> ProgressRecords:
 def test_the_newest_record_is_the_one_with_the_highest_step(records: ProgressRecords) -> None:
     assert records.latest("01A") is None
     for step in (5, 1000, 90):
-        records.save("01A", step, {"step": step})
-    records.save("01B", 9999, {"step": 9999})
+        records.save("01A", step, {"step": step, "attempt": 1})
+    records.save("01B", 9999, {"step": 9999, "attempt": 1})
 
-    assert records.latest("01A") == {"step": 1000}
+    assert records.latest("01A") == {"step": 1000, "attempt": 1}
+
+
+def test_an_attempt_that_resumed_counts_though_the_one_before_had_come_further(
+    records: ProgressRecords,
+) -> None:
+    for step in (5, 10, 15, 20):
+        records.save("01A", step, {"step": step, "attempt": 1})
+    records.save("01A", 12, {"step": 12, "attempt": 2})
+
+    assert records.latest("01A") == {"step": 12, "attempt": 2}
 
 
 def test_a_repeated_step_replaces_the_record(records: ProgressRecords) -> None:

@@ -44,6 +44,8 @@ def test_an_idempotency_key_belongs_to_its_caller(service: Service) -> None:
     assert others != first
     reused = service.post("/v1/jobs", json={**body, "name": "other"}, headers=headers)
     assert (reused.status_code, reused.mimetype) == (422, "application/problem+json")
+    too_long = service.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k" * 201})
+    assert too_long.status_code == 400
 
 
 @pytest.mark.parametrize(
