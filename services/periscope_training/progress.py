@@ -60,9 +60,7 @@ class ProgressRecords:
             return None
         record: Record = json.loads(stored.body)
         with self._lock:
-            if len(self._cache) >= LOOKED_AT = 32
-"""Newest records that are compared; more than an attempt reports between two checkpoints."""
-MAX_CACHED_RECORDS:
+            if len(self._cache) >= MAX_CACHED_RECORDS:
                 self._cache.clear()
             self._cache[info.key, stored.etag] = record
         return record
