@@ -1,4 +1,4 @@
-"""The training service as its users run it: gunicorn in a process of its own, that tests may kill."""
+"""Services as their users run them: gunicorn in a process of its own, that tests may kill."""
 
 from __future__ import annotations
 
@@ -27,42 +27,32 @@ TOKEN = "admin-token-of-the-test"
 PATIENCE_S = 40.0
 
 
-class RunningService:
-    """Restartable; the work folder and the store stay."""
+class RunningGunicorn:
+    """A service under gunicorn, restartable on the same port."""
 
-    def __init__(self, s3_environ: dict[str, str], work_dir: Path, dataset_url: str) -> None:
+    def __init__(self, package: str, environ: dict[str, str], folder: Path) -> None:
         port, probe_port = free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
         self.probe_url = f"http://127.0.0.1:{probe_port}"
-        self.work_dir = work_dir
         self.client = ServiceClient(self.url, TOKEN, timeout_s=10)
         self.process: subprocess.Popen[bytes] | None = None
+        self.log_path = folder / f"{package}.log"
+        self._package = package
         self.environ = {
             **os.environ,
-            **s3_environ,
+            **environ,
             "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("shared", "services", ".")),
             "PERISCOPE_BIND": f"127.0.0.1:{port}",
             "PERISCOPE_PROBE_BIND": f"127.0.0.1:{probe_port}",
-            "PERISCOPE_WORK_DIR": str(work_dir / "work"),
-            "PERISCOPE_DATASET_URL": dataset_url,
-            "PERISCOPE_REGISTRY_URL": dataset_url,
-            "PERISCOPE_TRAINING_URL": self.url,
-            "PERISCOPE_SERVICE_TOKEN": TOKEN,
             "PERISCOPE_ADMIN_TOKEN": TOKEN,
-            "PERISCOPE_JOB_TOKEN_SECRET": "secret",
-            "PERISCOPE_TRAINER_COMMAND": f"{sys.executable} {pretend_trainer.__file__}",
-            "PERISCOPE_STOP_GRACE_S": "2",
-            "PERISCOPE_RETRY_BACKOFF_S": "0.2",
-            "PERISCOPE_LEASE_TTL_S": "2",
-            "PERISCOPE_POLL_S": "0.1",
         }
 
     def start(self) -> None:
         command = [
             sys.executable, "-m", "gunicorn", "-c", "python:periscope.web.gunicorn_conf",
-            "--no-control-socket", "periscope_training.app:create_app_from_environ()",
+            "--no-control-socket", f"{self._package}.app:create_app_from_environ()",
         ]  # fmt: skip
-        with (self.work_dir / "service.log").open("ab") as log:
+        with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environ, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )
@@ -71,13 +61,6 @@ class RunningService:
     def ensure_running(self) -> None:
         if self.process is None or self.process.poll() is not None:
             self.start()
-
-    def cancel_all(self) -> None:
-        """Leave no job behind that would hold the slot in the next test."""
-        for job in self.client.get("/v1/jobs", params={"page_size": 200})["items"]:
-            if job["ended_at"] is None:
-                self.client.post(f"/v1/jobs/{job['id']}:cancel")
-                self.wait_for_job(job["id"], lambda seen: seen["ended_at"] is not None)
 
     def kill(self) -> None:
         """SIGKILL to all of gunicorn at once; the runs have sessions of their own."""
@@ -93,9 +76,56 @@ class RunningService:
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
+
+    def wait_for(self, condition: Callable[[], bool], told: Callable[[], str] = str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            log = self.log_path.read_text()[-3000:]
+            assert time.monotonic() < deadline, f"{told()}\n{log}"
+            assert self.process is None or self.process.poll() is None, log
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.probe_url}/readyz", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+class RunningTraining(RunningGunicorn):
+    """The training service; its work folder and the store stay over restarts."""
+
+    def __init__(
+        self, s3_environ: dict[str, str], work_dir: Path, dataset_url: str, registry_url: str | None = None
+    ) -> None:
+        environ = {
+            "PERISCOPE_WORK_DIR": str(work_dir / "work"),
+            "PERISCOPE_DATASET_URL": dataset_url,
+            "PERISCOPE_REGISTRY_URL": registry_url or dataset_url,
+            "PERISCOPE_SERVICE_TOKEN": TOKEN,
+            "PERISCOPE_JOB_TOKEN_SECRET": "secret",
+            "PERISCOPE_TRAINER_COMMAND": f"{sys.executable} {pretend_trainer.__file__}",
+            "PERISCOPE_STOP_GRACE_S": "2",
+            "PERISCOPE_RETRY_BACKOFF_S": "0.2",
+            "PERISCOPE_LEASE_TTL_S": "2",
+            "PERISCOPE_POLL_S": "0.1",
+        }
+        super().__init__("periscope_training", {**s3_environ, **environ}, work_dir)
+        self.environ["PERISCOPE_TRAINING_URL"] = self.url
+        self.work_dir = work_dir
+
+    def close(self) -> None:
+        super().close()
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+    def cancel_all(self) -> None:
+        """Leave no job behind that would hold the slot in the next test."""
+        for job in self.client.get("/v1/jobs", params={"page_size": 200})["items"]:
+            if job["ended_at"] is None:
+                self.client.post(f"/v1/jobs/{job['id']}:cancel")
+                self.wait_for_job(job["id"], lambda seen: seen["ended_at"] is not None)
 
     def create_job(self, name: str) -> str:
         body = {"name": name, "dataset": "pool", "input": {"width": 64, "height": 64}}
@@ -122,14 +152,6 @@ class RunningService:
         self.wait_for(look, lambda: f"last seen: {seen[-1:]}")
         return seen[-1]
 
-    def wait_for(self, condition: Callable[[], bool], told: Callable[[], str] = str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            log = (self.work_dir / "service.log").read_text()[-3000:]
-            assert time.monotonic() < deadline, f"{told()}\n{log}"
-            assert self.process is None or self.process.poll() is None, log
-            time.sleep(0.05)
-
     def pids(self) -> list[int]:
         """The supervisors that have files in the work folder."""
         files = (self.work_dir / "work" / "attempts").rglob("handle.json")
@@ -137,12 +159,6 @@ class RunningService:
 
     def metrics(self) -> str:
         return requests.get(f"{self.probe_url}/metrics", timeout=10).text
-
-    def _is_ready(self) -> bool:
-        try:
-            return requests.get(f"{self.probe_url}/readyz", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
 
 
 class DatasetStub(BaseHTTPRequestHandler):

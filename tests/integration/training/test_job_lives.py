@@ -13,7 +13,7 @@ import requests
 from periscope.client import ServiceProblem
 from periscope_embedded.seaweedfs import SeaweedFS
 from periscope_training import processes
-from tests.integration.training.running_service import RunningService, dataset_stub
+from tests.integration.training.running_service import RunningTraining, dataset_stub
 from tests.integration.training.test_process_launcher import children_of
 
 pytestmark = pytest.mark.real_store
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.real_store
 @pytest.fixture(scope="module")
 def shared_service(
     seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningService]:
+) -> Iterator[RunningTraining]:
     bucket = f"test-{secrets.token_hex(6)}"
     seaweedfs.make_bucket(bucket)
     with dataset_stub() as dataset_url:
         work_dir = tmp_path_factory.mktemp("training")
-        service = RunningService(seaweedfs.environ(bucket), work_dir, dataset_url)
+        service = RunningTraining(seaweedfs.environ(bucket), work_dir, dataset_url)
         try:
             yield service
         finally:
@@ -35,7 +35,7 @@ def shared_service(
 
 
 @pytest.fixture
-def service(shared_service: RunningService) -> Iterator[RunningService]:
+def service(shared_service: RunningTraining) -> Iterator[RunningTraining]:
     """The service, up and without work, whatever the test before did to it."""
     shared_service.ensure_running()
     yield shared_service
@@ -43,11 +43,11 @@ def service(shared_service: RunningService) -> Iterator[RunningService]:
     shared_service.cancel_all()
 
 
-def log_of(service: RunningService, job_id: str, attempt: int = 1) -> str:
+def log_of(service: RunningTraining, job_id: str, attempt: int = 1) -> str:
     return str(service.client.get(f"/v1/jobs/{job_id}/log", params={"attempt": attempt}))
 
 
-def test_a_job_is_trained_and_tells_how_it_goes(service: RunningService) -> None:
+def test_a_job_is_trained_and_tells_how_it_goes(service: RunningTraining) -> None:
     job_id = service.create_job("steps=10 pace=0.1")
     service.wait_for_step(job_id, 3)
     service.wait_for(lambda: f'periscope_train_loss_bbox{{run="{job_id}"}}' in service.metrics())
@@ -61,7 +61,7 @@ def test_a_job_is_trained_and_tells_how_it_goes(service: RunningService) -> None
     assert service.pids() == [], "nothing of an ended attempt stays in the work folder"
 
 
-def test_a_killed_service_adopts_its_run_and_the_job_ends_with_one_attempt(service: RunningService) -> None:
+def test_a_killed_service_adopts_its_run_and_the_job_ends_with_one_attempt(service: RunningTraining) -> None:
     job_id = service.create_job("steps=40 pace=0.1")
     service.wait_for_step(job_id, 3)
     (supervisor,) = service.pids()
@@ -78,7 +78,7 @@ def test_a_killed_service_adopts_its_run_and_the_job_ends_with_one_attempt(servi
     assert "complete" in log_of(service, job_id)
 
 
-def test_a_run_that_ends_while_the_service_is_away_is_found_complete(service: RunningService) -> None:
+def test_a_run_that_ends_while_the_service_is_away_is_found_complete(service: RunningTraining) -> None:
     job_id = service.create_job("steps=10 pace=0.1")
     service.wait_for_step(job_id, 2)
     (supervisor,) = service.pids()
@@ -91,7 +91,7 @@ def test_a_run_that_ends_while_the_service_is_away_is_found_complete(service: Ru
     assert [attempt["exit_code"] for attempt in job["attempts"]] == [0]
 
 
-def test_a_killed_training_program_is_followed_by_an_attempt_that_resumes(service: RunningService) -> None:
+def test_a_killed_training_program_is_followed_by_an_attempt_that_resumes(service: RunningTraining) -> None:
     job_id = service.create_job("steps=20 pace=0.1")
     service.wait_for_step(job_id, 7)
     (supervisor,) = service.pids()
@@ -110,7 +110,7 @@ def test_a_killed_training_program_is_followed_by_an_attempt_that_resumes(servic
     ]
 
 
-def test_a_killed_supervisor_takes_its_program_along_and_the_job_goes_on(service: RunningService) -> None:
+def test_a_killed_supervisor_takes_its_program_along_and_the_job_goes_on(service: RunningTraining) -> None:
     job_id = service.create_job("steps=20 pace=0.1")
     service.wait_for_step(job_id, 7)
     (supervisor,) = service.pids()
@@ -122,13 +122,13 @@ def test_a_killed_supervisor_takes_its_program_along_and_the_job_goes_on(service
     assert processes.start_time(program) is None
 
 
-def test_a_program_that_dies_by_itself_is_started_again(service: RunningService) -> None:
+def test_a_program_that_dies_by_itself_is_started_again(service: RunningTraining) -> None:
     job = service.wait_for_state(service.create_job("steps=10 crash=8"), "SUCCEEDED")
 
     assert [attempt["exit_code"] for attempt in job["attempts"]] == [137, 0]
 
 
-def test_a_cancelled_job_checkpoints_first(service: RunningService) -> None:
+def test_a_cancelled_job_checkpoints_first(service: RunningTraining) -> None:
     job_id = service.create_job("steps=1000 pace=0.1")
     service.wait_for_step(job_id, 3)
     service.client.post(f"/v1/jobs/{job_id}:cancel")
@@ -139,7 +139,7 @@ def test_a_cancelled_job_checkpoints_first(service: RunningService) -> None:
     assert service.pids() == []
 
 
-def test_a_program_that_does_not_listen_is_killed_after_the_grace_period(service: RunningService) -> None:
+def test_a_program_that_does_not_listen_is_killed_after_the_grace_period(service: RunningTraining) -> None:
     job_id = service.create_job("steps=1000 pace=0.1 deaf")
     service.wait_for_step(job_id, 3)
     service.client.post(f"/v1/jobs/{job_id}:cancel")
@@ -148,7 +148,7 @@ def test_a_program_that_does_not_listen_is_killed_after_the_grace_period(service
     assert [attempt["exit_code"] for attempt in job["attempts"]] == [137]
 
 
-def test_bad_data_fails_the_job_at_once_with_the_programs_words(service: RunningService) -> None:
+def test_bad_data_fails_the_job_at_once_with_the_programs_words(service: RunningTraining) -> None:
     job = service.wait_for_state(service.create_job("data"), "FAILED")
 
     assert job["reason"] == "img.png does not decode. Replace it."
@@ -156,7 +156,7 @@ def test_bad_data_fails_the_job_at_once_with_the_programs_words(service: Running
 
 
 def test_a_service_that_stops_in_good_order_leaves_no_process_and_resumes_later(
-    service: RunningService,
+    service: RunningTraining,
 ) -> None:
     job_id = service.create_job("steps=30 pace=0.1")
     service.wait_for_step(job_id, 7)
@@ -171,7 +171,7 @@ def test_a_service_that_stops_in_good_order_leaves_no_process_and_resumes_later(
     assert "begins at step 0" not in log_of(service, job_id, 2)
 
 
-def test_one_job_at_a_time_in_the_order_they_came(service: RunningService) -> None:
+def test_one_job_at_a_time_in_the_order_they_came(service: RunningTraining) -> None:
     first, second = service.create_job("steps=15 pace=0.1"), service.create_job("steps=5")
     service.wait_for_step(first, 5)
     assert service.job(second)["state"] == "QUEUED"
@@ -180,13 +180,13 @@ def test_one_job_at_a_time_in_the_order_they_came(service: RunningService) -> No
     assert ended[0]["attempts"][0]["created_at"] >= ended[1]["attempts"][0]["ended_at"]
 
 
-def test_a_dataset_that_does_not_exist_is_named(service: RunningService) -> None:
+def test_a_dataset_that_does_not_exist_is_named(service: RunningTraining) -> None:
     with pytest.raises(ServiceProblem, match="There is no dataset 'sea'") as refused:
         service.client.post("/v1/jobs", json={"name": "a", "dataset": "sea"})
 
     assert refused.value.status == 422
 
 
-def test_the_probes_answer_on_their_own_port(service: RunningService) -> None:
+def test_the_probes_answer_on_their_own_port(service: RunningTraining) -> None:
     assert requests.get(f"{service.probe_url}/livez", timeout=5).status_code == 200
     assert "periscope_training_leader 1.0" in service.metrics()
