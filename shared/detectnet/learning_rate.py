@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 NAMES = ("fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid")
@@ -20,8 +21,38 @@ class BadPolicy(ValueError):
 Rate = Callable[[int], float]
 
 
-def solver_rate(policy: Mapping[str, Any], base: float, max_step: int) -> Rate:
-    """The learning rate as a function of the step, from 0; ``max_step`` is the training's length.
+@dataclass(frozen=True)
+class SolverPolicy:
+    """A policy in Caffe's own parameters, which count in steps; 0 or empty where the policy has none."""
+
+    name: str
+    max_step: int
+    gamma: float = 0.0
+    power: float = 0.0
+    stepsize: int = 0
+    stepvalues: tuple[int, ...] = ()
+
+    def rate(self, base: float, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        match self.name:
+            case "step":
+                return float(base * self.gamma ** (step // self.stepsize))
+            case "multistep":
+                return float(base * self.gamma ** sum(mark <= step for mark in self.stepvalues))
+            case "exp":
+                return float(base * self.gamma**step)
+            case "inv":
+                return float(base * (1 + self.gamma * step) ** -self.power)
+            case "poly":
+                return float(base * (1 - min(step, self.max_step) / self.max_step) ** self.power)
+            case "sigmoid":
+                return base / (1 + math.exp(min(-self.gamma * (step - self.stepsize), 700.0)))
+            case _:
+                return base
+
+
+def solver_policy(policy: Mapping[str, Any], max_step: int) -> SolverPolicy:
+    """What DIGITS writes into the solver for a training of ``max_step`` steps.
 
     Raises:
         BadPolicy: unknown name, a parameter that is missing or makes no sense, or no step at all.
@@ -29,26 +60,31 @@ def solver_rate(policy: Mapping[str, Any], base: float, max_step: int) -> Rate:
     if max_step < 1:
         raise BadPolicy(f"a training of {max_step} steps has no learning rate")
     name, scale = _name(policy), max_step / 100
-    if name == "step":
-        stepsize, gamma = math.ceil(_positive(policy, "step") * scale), _number(policy, "gamma")
-        return lambda step: base * gamma ** (step // stepsize)
-    if name == "multistep":
-        marks = [math.ceil(mark * scale) for mark in _marks(policy)]
-        gamma = _number(policy, "gamma")
-        return lambda step: base * gamma ** sum(mark <= step for mark in marks)
-    if name == "exp":
-        per_step = _positive(policy, "gamma") ** (1 / scale)
-        return lambda step: float(base * per_step**step)
-    if name == "inv":
-        per_step, power = _not_negative(policy, "gamma") / scale, _number(policy, "power")
-        return lambda step: float(base * (1 + per_step * step) ** -power)
-    if name == "poly":
-        power = _not_negative(policy, "power")
-        return lambda step: float(base * (1 - min(step, max_step) / max_step) ** power)
-    if name == "sigmoid":
-        per_step, middle = _number(policy, "gamma") / scale, math.ceil(_number(policy, "step") * scale)
-        return lambda step: base / (1 + math.exp(min(per_step * (step - middle), 700.0)))
-    return lambda _: base
+    match name:
+        case "step":
+            stepsize = math.ceil(_positive(policy, "step") * scale)
+            return SolverPolicy(name, max_step, gamma=_number(policy, "gamma"), stepsize=stepsize)
+        case "multistep":
+            marks = tuple(math.ceil(mark * scale) for mark in _marks(policy))
+            return SolverPolicy(name, max_step, gamma=_number(policy, "gamma"), stepvalues=marks)
+        case "exp":
+            return SolverPolicy(name, max_step, gamma=_positive(policy, "gamma") ** (1 / scale))
+        case "inv":
+            gamma, power = _not_negative(policy, "gamma") / scale, _number(policy, "power")
+            return SolverPolicy(name, max_step, gamma=gamma, power=power)
+        case "poly":
+            return SolverPolicy(name, max_step, power=_not_negative(policy, "power"))
+        case "sigmoid":
+            stepsize = math.ceil(_number(policy, "step") * scale)
+            return SolverPolicy(name, max_step, gamma=-_number(policy, "gamma") / scale, stepsize=stepsize)
+        case _:
+            return SolverPolicy(name, max_step)
+
+
+def solver_rate(policy: Mapping[str, Any], base: float, max_step: int) -> Rate:
+    """The learning rate as a function of the step, from 0. Raises BadPolicy."""
+    solver = solver_policy(policy, max_step)
+    return lambda step: solver.rate(base, step)
 
 
 def preview_rate(policy: Mapping[str, Any], base: float) -> Callable[[float], float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from detectnet import network
@@ -93,7 +93,7 @@ def deploy_prototxt(width: int, height: int, classes: int) -> str:
     require_grid_size(width, height)
     shape = " ".join(f"dim: {side}" for side in (1, 3, height, width))
     data = f"input_param {{ shape {{ {shape} }} }}"
-    first = _block(network.INPUT, "Input", [], network.INPUT, data)
+    first = block_text(network.INPUT, "Input", [], [network.INPUT], data)
     return 'name: "DetectNet"\n' + first + "".join(layer_text(layer) for layer in network.layers(classes))
 
 
@@ -101,24 +101,25 @@ def layer_text(layer: network.Layer) -> str:
     """One layer of the table as prototxt, with the ReLU that follows it."""
     match layer:
         case network.Shift(name, bottom, top):
-            return _block(name, "Power", [bottom], top, f"power_param {{ shift: {-network.MEAN_PIXEL:g} }}")
+            shift = f"power_param {{ shift: {-network.MEAN_PIXEL:g} }}"
+            return block_text(name, "Power", [bottom], [top], shift)
         case network.Convolution():
             return _convolution(layer)
         case network.Pooling(name, bottom, top, kernel, stride, pad):
             sides = f"pool: MAX kernel_size: {kernel} stride: {stride}" + (f" pad: {pad}" if pad else "")
-            return _block(name, "Pooling", [bottom], top, f"pooling_param {{ {sides} }}")
+            return block_text(name, "Pooling", [bottom], [top], f"pooling_param {{ {sides} }}")
         case network.Normalisation(name, bottom, top):
             parameters = (
                 f"local_size: {network.LRN_SIZE} alpha: {network.LRN_ALPHA:g} beta: {network.LRN_BETA:g}"
             )
-            return _block(name, "LRN", [bottom], top, f"lrn_param {{ {parameters} }}")
+            return block_text(name, "LRN", [bottom], [top], f"lrn_param {{ {parameters} }}")
         case network.Concatenation(name, bottoms, top):
-            return _block(name, "Concat", list(bottoms), top)
+            return block_text(name, "Concat", bottoms, [top])
         case network.Dropout(name, bottom, top):
             ratio = f"dropout_param {{ dropout_ratio: {network.DROPOUT_RATIO:g} }}"
-            return _block(name, "Dropout", [bottom], top, ratio)
+            return block_text(name, "Dropout", [bottom], [top], ratio)
         case network.Sigmoid(name, bottom, top):
-            return _block(name, "Sigmoid", [bottom], top)
+            return block_text(name, "Sigmoid", [bottom], [top])
 
 
 def _convolution(layer: network.Convolution) -> str:
@@ -129,26 +130,26 @@ def _convolution(layer: network.Convolution) -> str:
         'weight_filler { type: "xavier" } '
         f'bias_filler {{ type: "constant" value: {layer.bias_value:g} }}'
     )  # fmt: skip
-    rates = (
-        "param { lr_mult: 1 decay_mult: 1 }\n"
-        f"  param {{ lr_mult: {layer.bias_lr_mult:g} decay_mult: 0 }}"
-    )  # fmt: skip
-    text = _block(
+    text = block_text(
         layer.name,
         "Convolution",
         [layer.bottom],
-        layer.top,
-        f"{rates}\n  convolution_param {{ {sides} {fillers} }}",
+        [layer.top],
+        "param { lr_mult: 1 decay_mult: 1 }",
+        f"param {{ lr_mult: {layer.bias_lr_mult:g} decay_mult: 0 }}",
+        f"convolution_param {{ {sides} {fillers} }}",
     )
-    return text if layer.relu is None else text + _block(layer.relu, "ReLU", [layer.top], layer.top)
+    return text if layer.relu is None else text + block_text(layer.relu, "ReLU", [layer.top], [layer.top])
 
 
-def _block(name: str, layer_type: str, bottoms: list[str], top: str, parameters: str = "") -> str:
+def block_text(
+    name: str, layer_type: str, bottoms: Sequence[str], tops: Sequence[str], *parameters: str
+) -> str:
+    """A layer as prototxt; ``parameters`` are whole fields, a line each."""
     lines = [f'name: "{name}"', f'type: "{layer_type}"']
     lines += [f'bottom: "{bottom}"' for bottom in bottoms]
-    lines += [f'top: "{top}"']
-    lines += [parameters] if parameters else []
-    return "layer {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
+    lines += [f'top: "{top}"' for top in tops]
+    return "layer {\n" + "".join(f"  {line}\n" for line in [*lines, *parameters]) + "}\n"
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
