@@ -92,9 +92,9 @@ class TrainingService:
 def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     """Wire everything; nothing starts or connects yet."""
     documents, now = Documents(adapters.store), adapters.now
-    progress, gauges = ProgressRecords(adapters.store), RunGauges()
     lease = Lease(documents, LEASE, secrets.token_hex(8), settings.lease_ttl_s)
     leadership = Leadership(lease, settings.lease_ttl_s)
+    progress, gauges = ProgressRecords(adapters.store), RunGauges(leadership.is_held)
     reconciler = Reconciler(documents, adapters.store, adapters.launcher, _loop_settings(settings), now)
     job_loop = JobLoop(
         leadership, reconciler, Photographer(documents, progress, gauges, now), settings.poll_s

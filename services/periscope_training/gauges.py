@@ -1,13 +1,13 @@
 """Prometheus gauges of training runs, built from what the store holds, shown by the leader alone.
 
-A scrape reads the last picture that the leader's loop took; it never waits for the store. A new leader takes
-the same picture from the same documents. A run's series end 15 minutes after the run. The names and
-their meaning stand in ``docs/metrics.md``.
+A scrape reads the last picture that the leader's loop took; it never waits for the store, and a replica whose
+lease ran out shows nothing more. A new leader takes the same picture from the same documents. A run's series
+end 15 minutes after the run. The names and their meaning stand in ``docs/metrics.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,7 +65,7 @@ class RunPicture:
 class Picture:
     """What the leader saw last."""
 
-    leads: bool = False
+    taken_at: datetime
     jobs_by_state: Mapping[str, int] = field(default_factory=dict)
     runs: Sequence[RunPicture] = ()
 
@@ -139,28 +139,29 @@ def _last_event(run: RunPicture) -> float:
 
 
 class RunGauges(Collector):
-    """Shows the last picture on ``/metrics``."""
+    """Shows the last picture on ``/metrics``, as long as ``leads`` says so."""
 
-    def __init__(self) -> None:
-        self._picture = Picture()
-        self._taken_at: datetime | None = None
+    def __init__(self, leads: Callable[[], bool]) -> None:
+        self._leads = leads
+        self._picture: Picture | None = None
 
-    def show(self, picture: Picture, now: datetime) -> None:
-        """Replace what is shown; ``now`` is when the picture was taken."""
-        self._picture, self._taken_at = picture, now
+    def show(self, picture: Picture) -> None:
+        """Replace what is shown."""
+        self._picture = picture
 
     def collect(self) -> Iterator[Metric]:
         """The families in the order of their names' tables."""
-        picture, now = self._picture, self._taken_at
+        leads, picture = self._leads(), self._picture
         leader = GaugeMetricFamily(LEADER, "1 on the replica that leads")
-        leader.add_metric([], 1.0 if picture.leads else 0.0)
+        leader.add_metric([], 1.0 if leads else 0.0)
         yield leader
+        if not leads or picture is None:
+            return
         jobs = GaugeMetricFamily(JOBS, "Jobs by state, on the leader", labels=["state"])
         for state, count in sorted(picture.jobs_by_state.items()):
             jobs.add_metric([state], count)
         yield jobs
-        if now is not None:
-            yield from _run_families(picture.runs, now)
+        yield from _run_families(picture.runs, picture.taken_at)
 
 
 def _run_families(runs: Sequence[RunPicture], now: datetime) -> Iterator[Metric]:

@@ -43,7 +43,6 @@ class JobLoop:
     def step(self) -> float:
         """Do what is to be done now; return seconds until the next step."""
         if not self._leadership.hold():
-            self._photographer.hide()
             return self._leadership.retry_s
         now = self._monotonic()
         if now - self._swept_at >= SWEEP_EVERY_S:
@@ -92,11 +91,7 @@ class Photographer:
         jobs = self._documents.list(KIND)
         states = Counter(document.body["state"] for document in jobs)
         runs = [self._run(document) for document in jobs if is_shown(document.body, now)]
-        self._gauges.show(Picture(leads=True, jobs_by_state=states, runs=runs), now)
-
-    def hide(self) -> None:
-        """Show that another replica leads."""
-        self._gauges.show(Picture(), self._now())
+        self._gauges.show(Picture(now, states, runs))
 
     def _run(self, document: Document) -> RunPicture:
         try:

@@ -44,16 +44,16 @@ CHECKPOINT = {"epochs": [{"metrics": {"val": {}}}, {"metrics": {"val": VALIDATIO
 RUN = RunPicture("01JOB", JOB, CHECKPOINT, PROGRESS)
 
 
-def scraped(picture: Picture, now: datetime = NOW) -> dict[str, float]:
-    registry, gauges = CollectorRegistry(), RunGauges()
+def scraped(picture: Picture, *, leads: bool = True) -> dict[str, float]:
+    registry, gauges = CollectorRegistry(), RunGauges(lambda: leads)
     registry.register(gauges)
-    gauges.show(picture, now)
+    gauges.show(picture)
     lines = generate_latest(registry).decode().splitlines()
     return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if x[0] != "#")}
 
 
 def test_the_newest_figures_of_a_run_are_shown() -> None:
-    shown = scraped(Picture(True, {"RUNNING": 1}, [RUN]))
+    shown = scraped(Picture(NOW, {"RUNNING": 1}, [RUN]))
 
     assert shown == {
         "periscope_training_leader": 1,
@@ -82,8 +82,10 @@ def test_the_newest_figures_of_a_run_are_shown() -> None:
     }
 
 
-def test_a_replica_that_does_not_lead_shows_no_runs() -> None:
-    assert scraped(Picture()) == {"periscope_training_leader": 0}
+def test_a_replica_that_leads_no_more_shows_no_runs() -> None:
+    shown = scraped(Picture(NOW, {"RUNNING": 1}, [RUN]), leads=False)
+
+    assert shown == {"periscope_training_leader": 0}
 
 
 def test_a_run_without_progress_shows_what_is_known() -> None:
@@ -123,6 +125,6 @@ def test_a_run_with_very_many_classes_shows_the_first_ones() -> None:
     job = {**JOB, "network": {"classes": names}}
     validation = {**VALIDATION, "classes": {name: figures(0.5) for name in names}}
     run = RunPicture("01JOB", job, {"epochs": [{"metrics": {"val": validation}}]}, None)
-    shown = scraped(Picture(True, {}, [run]))
+    shown = scraped(Picture(NOW, {}, [run]))
 
     assert sum(name.startswith("periscope_val_recall_ratio") for name in shown) == MAX_CLASSES
