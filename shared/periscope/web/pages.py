@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -34,7 +33,7 @@ def _encode(key: str) -> str:
 def _decode(token: str) -> str:
     try:
         return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise BadRequest(
             "this page_token was not given by this service; leave it out to begin anew"
         ) from error
