@@ -51,14 +51,14 @@ def decode_caffe(
 
     Cells at or above the threshold are taken class by class, row by row. A cell's box that touches an earlier
     detection of its class grows that one to the union; so neighbours of one class become one box.
-    The largest come first.
+    The largest come first. Cells whose box is no number, of a network that ran away, are left out.
     """
     classes, rows, columns = coverage.shape
     cell = np.array([network_size[0] // columns, network_size[1] // rows] * 2, np.float32)
     scale = np.array([image_size[0] / network_size[0], image_size[1] / network_size[1]] * 2, np.float32)
     detections: list[tuple[FloatArray, int, float]] = []
     for index in range(classes):
-        ys, xs = np.nonzero(coverage[index] >= threshold)
+        ys, xs = np.nonzero((coverage[index] >= threshold) & np.isfinite(bboxes).all(axis=0))
         corners = (bboxes[:, ys, xs].T + np.stack([xs, ys, xs, ys], axis=1) * cell) * scale
         merged: list[tuple[FloatArray, float]] = []
         for box, confidence in zip(corners.astype(np.float32), coverage[index, ys, xs], strict=True):

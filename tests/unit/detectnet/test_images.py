@@ -83,7 +83,9 @@ def test_a_picture_that_is_cut_off_is_refused(suffix: str, share: float) -> None
         decode_image(body[: int(len(body) * share)])
 
 
-@pytest.mark.parametrize("body", [b"", b"GIF89a", b"no picture", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"P6"])
+@pytest.mark.parametrize(
+    "body", [b"", b"GIF89a", b"no picture", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"P6"]
+)
 def test_what_is_no_picture_is_refused(body: bytes) -> None:
     with pytest.raises(ImageError):
         decode_image(body)
