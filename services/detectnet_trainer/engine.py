@@ -16,43 +16,17 @@ from typing import Any
 import torch
 
 from detectnet.learning_rate import solver_rate
+from detectnet.plan import make_plan
 from detectnet_trainer.batches import Batch, BatchMaker
 from detectnet_trainer.losses import detectnet_losses, total_loss
 from detectnet_trainer.model import DetectNet
 from detectnet_trainer.solver import make_solver, set_learning_rate
 
-POINTS_PER_EPOCH = 8
-DISPLAY_IMAGES = 5000
 _STEP_PRIME = 1_000_003
 
 
 class NotFinite(ArithmeticError):
     """A loss is no longer a number; the text says which, and what to do."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a training is, in steps."""
-
-    steps_per_epoch: int
-    epochs: int
-    validation_interval: int
-    """Steps between validations."""
-    display_interval: int
-    """Steps between points of the training curve, as DIGITS spaces them."""
-
-    @property
-    def max_step(self) -> int:
-        """The step at which the training is complete."""
-        return self.steps_per_epoch * self.epochs
-
-    def epoch_of(self, step: int) -> float:
-        """Epochs done after a step; fractional."""
-        return step / self.steps_per_epoch
-
-    def validates_at(self, step: int) -> bool:
-        """Whether a validation follows the step; one always follows the last."""
-        return step % self.validation_interval == 0 or step == self.max_step
 
 
 @dataclass(frozen=True)
@@ -65,19 +39,6 @@ class StepReport:
     loss_bbox: float
     loss_coverage: float
     images_per_second: float
-
-
-def make_plan(images: int, training: Mapping[str, Any]) -> Plan:
-    """Epochs as steps, with DIGITS's rules for intervals."""
-    effective = training["batch_size"] * training["batch_accumulation"]
-    steps = math.ceil(images / effective)
-    max_step = steps * training["epochs"]
-    wanted = training["validation_interval_epochs"] * steps
-    interval = 1 if 0 < wanted <= 1 else math.floor(wanted) if 1 < wanted < max_step else max_step
-    display = max(
-        1, min(max_step // (POINTS_PER_EPOCH * training["epochs"]), math.ceil(DISPLAY_IMAGES / effective))
-    )
-    return Plan(steps, training["epochs"], interval, display)
 
 
 class Trainer:
