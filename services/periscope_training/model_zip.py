@@ -7,6 +7,7 @@ the same zip. What each member is for stands in ``docs/`` and in ``model.json`` 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from detectnet import bundle, network
 from detectnet.drawing import encode_png
 from detectnet.jetson import DEFAULT_THRESHOLD, JetsonDetection, decode_caffe
+from detectnet.plan import make_plan
+from detectnet.training_prototxt import SOLVER, TRAIN_VAL, SolverSteps, solver_prototxt, train_val_prototxt
 from periscope_training.parity import ParityImages
 
 FORMAT = 1
@@ -68,6 +71,8 @@ def zip_members(
         bundle.LABELS: "".join(f"{name}\n" for name in spec["network"]["classes"]).encode(),
         bundle.GRID_ONNX: files[bundle.GRID_ONNX],
         bundle.DESCRIPTION: as_json(describe(spec, epoch, caffemodel)),
+        TRAIN_VAL: _train_val(spec).encode(),
+        SOLVER: _solver(spec).encode(),
         INFO: as_json(digits_info(spec, epoch, caffemodel)),
         GOLDEN_IMAGE: encode_png(golden.image),
         GOLDEN_EXPECTED: as_json(expected_boxes(spec, golden)),
@@ -132,6 +137,19 @@ def _grid_flavour() -> dict[str, Any]:
     }
 
 
+def _train_val(spec: Mapping[str, Any]) -> str:
+    size, training = spec["network"], spec["training"]
+    return train_val_prototxt(size["width"], size["height"], len(size["classes"]), training)
+
+
+def _solver(spec: Mapping[str, Any]) -> str:
+    images, training = spec["dataset"]["images"], spec["training"]
+    plan = make_plan(images["train"], training)
+    validation_steps = math.ceil(images["val"] / training["val_batch_size"])
+    steps = SolverSteps(plan.max_step, plan.validation_interval, validation_steps, plan.display_interval)
+    return solver_prototxt(training, steps)
+
+
 def expected_boxes(spec: Mapping[str, Any], golden: Golden) -> dict[str, Any]:
     """``golden/expected.json``: the boxes that each flavour must find in the golden image."""
     classes = spec["network"]["classes"]
@@ -160,6 +178,9 @@ def digits_info(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: s
         "mean file": None,
         "snapshot file": caffemodel,
         "deploy file": bundle.DEPLOY,
+        "train_val file": TRAIN_VAL,
+        "solver file": SOLVER,
+        "model file": TRAIN_VAL,
         "labels file": bundle.LABELS,
         "framework": "caffe",
         "epoch": epoch["epoch"],

@@ -53,7 +53,11 @@ def build_spec(
         "job_id": job_id,
         "name": wish.name,
         "request_sha256": request_sha256,
-        "dataset": {"id": manifest["dataset_id"], "version": manifest["version"]},
+        "dataset": {
+            "id": manifest["dataset_id"],
+            "version": manifest["version"],
+            "images": {split: manifest["splits"][split]["images"] for split in ("train", "val")},
+        },
         "network": {
             "width": width,
             "height": height,

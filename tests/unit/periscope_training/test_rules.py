@@ -19,7 +19,11 @@ def spec_of(job_wish: JobWish, **manifest: Any) -> dict[str, Any]:
 def test_a_spec_leaves_nothing_for_the_training_program_to_fill_in() -> None:
     spec = spec_of(wish(options={"epochs": 2}))
 
-    assert spec["dataset"] == {"id": "01DATASET", "version": 3}
+    assert spec["dataset"] == {
+        "id": "01DATASET",
+        "version": 3,
+        "images": {"train": 300, "val": 60},
+    }
     assert spec["network"] == {"width": 320, "height": 192, "stride": 16, "classes": ["buoy", "gate"]}
     assert spec["options_of_dataset"] == {"pad": None, "resize": None, "val_min_box_size": 25}
     assert (spec["training"]["epochs"], spec["training"]["threads"]) == (2, 2)

@@ -42,7 +42,7 @@ def test_a_job_is_a_spec_a_checkpoint_document_and_a_job_document(house: House) 
     checkpoint = house.documents.get("checkpoints", document.id).body
     assert (spec["job_id"], spec["training"]["epochs"]) == (document.id, 2)
     assert (checkpoint["attempt"], checkpoint["epochs"], checkpoint["complete"]) == (0, [], False)
-    assert document.body["dataset"] == {"id": "01DATASET", "version": 3, "name": "pool"}
+    assert (document.body["dataset"]["version"], document.body["dataset"]["name"]) == (3, "pool")
     assert document.body["state"] == "QUEUED"
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from detectnet.bundle import check_bundle
+from detectnet.prototxt import parse_prototxt
+from detectnet.recipes import resolve_training
 from periscope import keys
 from periscope_training.model_zip import NO_GOLDEN_DETECTION
 from periscope_training.publish import NotPublishable
@@ -28,9 +30,9 @@ from tests.unit.periscope_training.service import committed_epoch
 SPEC = {
     "job_id": "01JOB",
     "name": "dive",
-    "dataset": {"id": "01DATASET", "version": 3},
+    "dataset": {"id": "01DATASET", "version": 3, "images": {"train": 300, "val": 60}},
     "network": {"width": WIDTH, "height": HEIGHT, "stride": 16, "classes": ["buoy", "gate"]},
-    "training": {"recipe": "default", "epochs": 1},
+    "training": resolve_training("default", {"epochs": 9}, threads=2),
 }
 
 
@@ -64,6 +66,8 @@ def test_the_zip_is_one_that_a_robot_can_use(builder: ZipBuilder, memory_store: 
         "info.json",
         "labels.txt",
         "model.json",
+        "solver.prototxt",
+        "train_val.prototxt",
         CAFFEMODEL,
     }
 
@@ -85,9 +89,23 @@ def test_the_description_says_how_to_run_the_model_and_where_it_comes_from(
 
     assert files["labels.txt"] == b"buoy\ngate\n"
     assert f"--model={CAFFEMODEL}" in description["flavours"]["caffe"]["command_line"]
-    assert description["lineage"]["dataset"] == {"id": "01DATASET", "version": 3}
+    assert description["lineage"]["dataset"] == SPEC["dataset"]
     assert description["metrics"]["val"]["digits_map"] == 0.5
     assert json.loads(files["info.json"])["image dimensions"] == [HEIGHT, WIDTH, 3]
+
+
+def test_the_solver_tells_in_caffes_words_how_the_network_was_trained(
+    builder: ZipBuilder, memory_store: MemoryStore
+) -> None:
+    files = members(builder.build("01PUB", publication(memory_store, epoch_files())).path)
+    solver = parse_prototxt(files["solver.prototxt"].decode())
+
+    assert (solver.text("max_iter"), solver.text("test_interval"), solver.text("test_iter")) == (
+        "540",
+        "60",
+        "10",
+    )
+    assert "detectnet_augmentation_param" in files["train_val.prototxt"].decode()
 
 
 def test_the_golden_image_has_detections_that_the_zips_own_network_finds(
