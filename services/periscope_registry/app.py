@@ -1,0 +1,133 @@
+"""The registry service, wired: the one place that reads settings and chooses the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+
+from flask import Flask, Response
+from flask_openapi3 import OpenAPI
+from prometheus_client import CollectorRegistry
+
+from periscope import keys
+from periscope.documents import Conflict, Documents
+from periscope.probe import prove_conditional_writes
+from periscope.s3 import S3Store
+from periscope.store import ObjectStore
+from periscope.tokens import Tokens
+from periscope.uploads import IncompleteUpload, UnknownUpload
+from periscope.versions import Versions
+from periscope.web.app import create_service_app
+from periscope.web.idempotency import install_idempotency
+from periscope.web.problems import (
+    ConflictProblem,
+    Forbidden,
+    NotFound,
+    PreconditionFailedProblem,
+    Problem,
+    Unavailable,
+    Unprocessable,
+    map_errors,
+    problem_response,
+)
+from periscope_registry.aliases import Aliases
+from periscope_registry.catalogue import KIND, Catalogue
+from periscope_registry.device_routes import agent_routes, device_routes, token_routes
+from periscope_registry.devices import Devices
+from periscope_registry.download_routes import download_routes
+from periscope_registry.publishing import Publisher
+from periscope_registry.routes import Api, alias_routes, model_routes, version_routes
+from periscope_registry.rules import Busy, Changed, NotYours, OutOfRange, Unfit, Unknown, ZipRefused
+from periscope_registry.settings import Settings
+
+NAME = "periscope-registry"
+
+
+class RangeNotSatisfiable(Problem):
+    """The byte range lies behind the end."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    title = "Range not satisfiable"
+
+
+def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
+    """Wire everything; nothing connects yet."""
+    documents, versions = Documents(store), Versions(store, KIND)
+    tokens = Tokens(documents, settings.admin_token)
+    catalogue = Catalogue(documents, versions)
+    aliases = Aliases(documents, catalogue.manifests)
+    api = Api(
+        settings=settings,
+        store=store,
+        catalogue=catalogue,
+        publisher=Publisher(store, documents, versions, catalogue.manifests, settings.scratch_dir),
+        aliases=aliases,
+        devices=Devices(documents, catalogue, aliases, settings.poll_interval_s),
+        tokens=tokens,
+    )
+    app = create_service_app(
+        NAME,
+        _version(),
+        authenticator=tokens.authenticate,
+        store_ready=lambda: _require_answer(store),
+        metrics_registry=CollectorRegistry(),
+    )
+    install_idempotency(app, documents)
+    for routes in (model_routes, version_routes, alias_routes, download_routes):
+        app.register_api(routes(api))
+    for routes in (device_routes, agent_routes, token_routes):
+        app.register_api(routes(api))
+    _answer_errors(app)
+    return app
+
+
+def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
+    """The application for gunicorn. Raises SettingsError, StoreNotTrusted, StoreUnavailable."""
+    settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
+    prove_conditional_writes(store)
+    settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+    return create_app(settings, store)
+
+
+def _answer_errors(app: Flask) -> None:
+    answers: dict[type[Exception], type[Problem]] = {
+        Unknown: NotFound,
+        UnknownUpload: NotFound,
+        NotYours: Forbidden,
+        Changed: PreconditionFailedProblem,
+        Conflict: ConflictProblem,
+        IncompleteUpload: ConflictProblem,
+        Busy: Unavailable,
+    }
+    map_errors(app, answers)
+    app.register_error_handler(Unfit, _answer_unfit)
+    app.register_error_handler(ZipRefused, _answer_zip_refused)
+    app.register_error_handler(OutOfRange, _answer_out_of_range)
+
+
+def _answer_unfit(error: Unfit) -> Response:
+    errors = [{"pointer": error.pointer, "message": str(error)}]
+    return problem_response(Unprocessable(str(error), errors=errors))
+
+
+def _answer_zip_refused(error: ZipRefused) -> Response:
+    errors = [{"pointer": "", "message": reason} for reason in error.reasons]
+    return problem_response(Unprocessable(f"the zip is refused: {error}", errors=errors))
+
+
+def _answer_out_of_range(error: OutOfRange) -> Response:
+    headers = {"Content-Range": f"bytes */{error.size_bytes}"}
+    return problem_response(RangeNotSatisfiable(str(error), headers=headers))
+
+
+def _require_answer(store: ObjectStore) -> None:
+    store.head(keys.probe("ready"))
+
+
+def _version() -> str:
+    try:
+        return version("periscope")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,146 @@
+"""Devices: what each should have, and what it said of itself.
+
+What people wish and what a device tells are two documents of one id, so that neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+from periscope.clock import to_rfc3339, utc_now
+from periscope.documents import Body, Conflict, Document, DocumentMissing, Documents
+from periscope.ids import new_id
+from periscope_registry.aliases import Aliases, Precondition
+from periscope_registry.catalogue import Catalogue, find_by_name
+from periscope_registry.rules import Changed, Unfit, Unknown, add_reports, desired_document
+
+KIND = "devices"
+STATES = "device_states"
+CONTACT_INTERVAL_S = 60.0
+"""A device's contact is written down at most this often."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a device should have: an alias's version, or one version for good."""
+
+    model: str
+    alias: str | None
+    version: int | None
+
+
+class Devices:
+    """All devices of one store."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        catalogue: Catalogue,
+        aliases: Aliases,
+        poll_interval_s: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._documents = documents
+        self._catalogue = catalogue
+        self._aliases = aliases
+        self._poll_interval_s = poll_interval_s
+        self._monotonic = monotonic
+        self._contacts: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def get(self, device: str) -> Document:
+        """Raises Unknown."""
+        found = self._find(device)
+        if found is None:
+            raise Unknown(f"there is no device {device!r}; PUT /v1/devices/{device} registers it")
+        return found
+
+    def list(self) -> Sequence[Document]:
+        """All devices, oldest first."""
+        return self._documents.list(KIND)
+
+    def states(self) -> dict[str, Body]:
+        """What devices told, by document id."""
+        return {document.id: document.body for document in self._documents.list(STATES)}
+
+    def state(self, device: Document) -> Body:
+        """What a device told; empty before its first contact."""
+        try:
+            return self._documents.get(STATES, device.id).body
+        except DocumentMissing:
+            return {"last_contact_at": None, "reports": []}
+
+    def wish(self, device: str, wish: Wish, expect: Precondition) -> tuple[Document, bool]:
+        """Say what a device should have; return the device and whether it is new.
+
+        Raises:
+            Unfit: the model or the version does not exist. An alias may come later.
+            Changed: the precondition does not hold, or another was faster.
+        """
+        self._require_model(wish)
+        now = to_rfc3339(utc_now())
+        change: Body = {**asdict(wish), "updated_at": now}
+        present = self._find(device)
+        expect(None if present is None else present.etag)
+        try:
+            if present is not None:
+                return self._documents.replace(present, present.body | change), False
+            device_id = self._documents.claim_name(KIND, device, new_id())
+            return self._documents.create(
+                KIND, {"device": device, **change, "created_at": now}, device_id
+            ), True
+        except Conflict as error:
+            raise Changed(f"the device {device!r} was changed by another just now; try again") from error
+
+    def desired(self, device: str) -> Body:
+        """What the device is told. Raises Unknown."""
+        wish = self.get(device).body
+        model = self._catalogue.get(wish["model"])
+        number = wish["version"]
+        if number is None:
+            number = self._aliases.get(model, wish["alias"]).body["version"]
+        return desired_document(device, self._catalogue.version(model, number), self._poll_interval_s)
+
+    def note_contact(self, device: str) -> None:
+        """Write down that a device was here, unless that was done a moment ago. Raises Unknown."""
+        now = self._monotonic()
+        with self._lock:
+            if now - self._contacts.get(device, float("-inf")) < CONTACT_INTERVAL_S:
+                return
+            self._contacts[device] = now
+        self._change_state(self.get(device), lambda body: body)
+
+    def add_reports(self, device: str, reports: Sequence[Body]) -> int:
+        """Keep what a device tells; return how many reports were new. Raises Unknown."""
+        new = 0
+
+        def add(body: Body) -> Body:
+            nonlocal new
+            kept, new = add_reports(body["reports"], reports, to_rfc3339(utc_now()))
+            return body | {"reports": kept}
+
+        self._change_state(self.get(device), add)
+        return new
+
+    def _change_state(self, device: Document, change: Callable[[Body], Body]) -> None:
+        def contacted(body: Body) -> Body:
+            return change(body) | {"last_contact_at": to_rfc3339(utc_now())}
+
+        with suppress(Conflict):  # It was here before.
+            self._documents.create(STATES, {"last_contact_at": None, "reports": []}, device.id)
+        self._documents.update(STATES, device.id, contacted)
+
+    def _find(self, device: str) -> Document | None:
+        return find_by_name(self._documents, KIND, device)
+
+    def _require_model(self, wish: Wish) -> None:
+        try:
+            model = self._catalogue.get(wish.model)
+        except Unknown as error:
+            raise Unfit("/model", str(error)) from error
+        if wish.version is not None and self._catalogue.manifests.get(model.id, wish.version) is None:
+            raise Unfit("/version", f"the model {wish.model!r} has no version {wish.version}")

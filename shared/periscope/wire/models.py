@@ -1,0 +1,288 @@
+"""Bodies of the registry: models, versions, aliases, devices, reports, tokens.
+
+Times are RFC 3339 in UTC, lengths bytes or seconds, as their names say.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from periscope.tokens import Role
+from periscope.wire.base import RequestModel, ResponseModel
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+"""Names of models, aliases and devices."""
+MAX_ZIP_BYTES = 2 << 30
+"""No zip is ever taken above this; a registry may be set to less."""
+MAX_REPORTS = 50
+"""Reports in one request."""
+MAX_NOTES = 200
+"""Entries at the top of ``metrics`` or ``lineage``."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _require_finite(notes: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(notes, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("numbers must be finite, and nesting shallow") from error
+    return notes
+
+
+Notes = Annotated[
+    dict[Annotated[str, Field(max_length=200)], Any],
+    Field(max_length=MAX_NOTES),
+    AfterValidator(_require_finite),
+]
+
+
+class ModelRequest(RequestModel):
+    """Make a model, or change what is said of it."""
+
+    description: str | None = Field(None, max_length=2000, description="Left out: stays as it is")
+
+
+class UploadRequest(RequestModel):
+    """Begin to upload a model zip."""
+
+    filename: str = Field(min_length=1, max_length=200)
+    size_bytes: int = Field(ge=1, le=MAX_ZIP_BYTES)
+
+
+class FinalizeRequest(RequestModel):
+    """Have an uploaded zip checked, and make a version of it."""
+
+    description: str = Field("", max_length=2000)
+    metrics: Notes | None = Field(None, description="How good it is, as the training service says")
+    lineage: Notes | None = Field(None, description="Where it comes from: job, epoch, dataset")
+
+
+class AliasRequest(RequestModel):
+    """Point an alias to a version."""
+
+    version: int = Field(ge=1)
+
+
+class DeviceRequest(RequestModel):
+    """What a device should have: what an alias points to, or one version for good."""
+
+    model: Name
+    alias: Name | None = Field(None, description="Default: latest, where no version is given")
+    version: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _choose_one(self) -> Self:
+        if self.alias is not None and self.version is not None:
+            raise ValueError("give an alias or a version, not both")
+        if self.alias is None and self.version is None:
+            self.alias = "latest"
+        return self
+
+
+class Report(RequestModel):
+    """One thing that happened on a device."""
+
+    id: str = Field(pattern=r"^[0-9a-zA-Z-]{8,64}$", description="Sent again, it counts once")
+    sequence: int = Field(ge=1, lt=1 << 53)
+    at: str = Field(max_length=40, description="By the device's clock, which may be wrong")
+    state: str = Field(pattern=r"^[a-z_]{1,40}$", description="active, failed, rolled_back, damaged")
+    model: str | None = Field(None, max_length=200)
+    version: int | None = Field(None, ge=1)
+    zip_sha256: Sha256 | None = None
+    detail: str = Field("", max_length=1000)
+    agent_version: str = Field("", max_length=40)
+
+
+class ReportsRequest(RequestModel):
+    """What a device tells since it last had a network."""
+
+    reports: list[Report] = Field(max_length=MAX_REPORTS)
+
+
+class TokenRequest(RequestModel):
+    """Make a token."""
+
+    role: Role
+    name: str = Field(min_length=1, max_length=100)
+    device_id: Name | None = Field(None, description="For the role device: whose it is")
+
+    @model_validator(mode="after")
+    def _device_has_id(self) -> Self:
+        if (self.role == "device") != (self.device_id is not None):
+            raise ValueError("device_id belongs to the role device, and only to it")
+        return self
+
+
+class MemberResponse(ResponseModel):
+    """One file of a zip."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class ZipResponse(ResponseModel):
+    """A version's zip."""
+
+    sha256: str
+    size_bytes: int
+    url: str = Field(description="Path on this service; it answers with a redirect to the store")
+
+
+class UploadResponse(ResponseModel):
+    """Where to put the parts of a file: one PUT each, then ``:finalize``."""
+
+    upload_id: str
+    filename: str
+    size_bytes: int
+    part_size_bytes: int
+    parts: list[dict[str, Any]]
+    created_at: str
+    expires_at: str
+
+
+class VersionResponse(ResponseModel):
+    """An immutable version of a model."""
+
+    model: str
+    version: int
+    zip: ZipResponse
+    members: list[MemberResponse]
+    labels: list[str]
+    width: int
+    height: int
+    description: str
+    metrics: dict[str, Any] | None
+    lineage: dict[str, Any] | None
+    published_by: str
+    created_at: str
+
+
+class VersionList(ResponseModel):
+    """A page of versions, oldest first."""
+
+    items: list[VersionResponse]
+    next_page_token: str | None
+
+
+class AliasChange(ResponseModel):
+    """One entry of an alias's history."""
+
+    version: int
+    at: str
+    by: str
+
+
+class AliasResponse(ResponseModel):
+    """A name that moves from version to version; its ETag is what ``If-Match`` takes."""
+
+    model: str
+    alias: str
+    version: int
+    history: list[AliasChange] = Field(description="Oldest first; the newest hundred")
+    created_at: str
+    updated_at: str
+
+
+class AliasList(ResponseModel):
+    """A page of a model's aliases, by name."""
+
+    items: list[AliasResponse]
+    next_page_token: str | None
+
+
+class AliasSummary(ResponseModel):
+    """Where an alias points."""
+
+    alias: str
+    version: int
+
+
+class ModelResponse(ResponseModel):
+    """A model."""
+
+    name: str
+    description: str
+    latest_version: int | None = Field(description="The highest number; null before the first version")
+    aliases: list[AliasSummary]
+    created_at: str
+    updated_at: str
+
+
+class ModelList(ResponseModel):
+    """A page of models, oldest first."""
+
+    items: list[ModelResponse]
+    next_page_token: str | None
+
+
+class DeviceResponse(ResponseModel):
+    """A device, what it should have and what it last said."""
+
+    device: str
+    model: str
+    alias: str | None
+    version: int | None
+    created_at: str
+    updated_at: str
+    last_contact_at: str | None = Field(description="When its token was last used here, to about a minute")
+    last_report: dict[str, Any] | None
+
+
+class DeviceList(ResponseModel):
+    """A page of devices, oldest first."""
+
+    items: list[DeviceResponse]
+    next_page_token: str | None
+
+
+class DesiredResponse(ResponseModel):
+    """What a device should have; its agent compares the ETag."""
+
+    device: str
+    model: str
+    version: int
+    zip: ZipResponse
+    members: list[MemberResponse]
+    poll_interval_s: int
+
+
+class ReportList(ResponseModel):
+    """A page of a device's reports, in the order they came; the newest hundred are kept."""
+
+    items: list[dict[str, Any]]
+    next_page_token: str | None
+
+
+class ReportsAccepted(ResponseModel):
+    """How many reports were new."""
+
+    accepted: int
+
+
+class TokenResponse(ResponseModel):
+    """A token without its text."""
+
+    id: str
+    role: Role
+    name: str
+    device_id: str | None
+    created_at: str
+
+
+class NewTokenResponse(TokenResponse):
+    """A token that was just made; its text is shown here and never again."""
+
+    token: str
+
+
+class TokenList(ResponseModel):
+    """A page of tokens, oldest first."""
+
+    items: list[TokenResponse]
+    next_page_token: str | None
