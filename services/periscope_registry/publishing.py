@@ -26,7 +26,7 @@ from periscope_registry.rules import Body, Busy, VersionNotes, ZipRefused, make_
 RECEIPTS = "receipts"
 """What became of each upload, so that a question asked twice is answered the same."""
 MAX_CHECKS = 2
-"""Zips checked at a time: each is held in memory."""
+"""Zips checked at a time: each is a file on the scratch disk and keeps a processor busy."""
 CHECK_WAIT_S = 90.0
 """How long a publisher waits for its turn, below the server's own time-out."""
 

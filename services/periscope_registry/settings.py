@@ -22,7 +22,7 @@ class Settings:
     """Where zips are checked; needs room for a few of the largest."""
 
     max_zip_bytes: int = 1 << 30
-    """Larger uploads are refused before they begin. A zip is held in memory while it is checked."""
+    """Larger uploads are refused before they begin."""
 
     poll_interval_s: int = 60
     """How often devices are told to ask."""

@@ -90,7 +90,7 @@ def _safe_files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
         raise BundleError([f"{len(infos)} members; at most {MAX_MEMBERS} are taken"])
-    files = [info for info in infos if not info.is_dir()]
+    files = [info for info in infos if not _is_folder(info)]
     total = sum(info.file_size for info in files)
     reasons = [f"{total} bytes when unpacked; at most {MAX_TOTAL_BYTES} are taken"] * (
         total > MAX_TOTAL_BYTES
@@ -99,6 +99,11 @@ def _safe_files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         reasons += [*_name_reasons(info), *_kind_reasons(info), *_size_reasons(info)]
     require(reasons + _clash_reasons([info.filename for info in files]))
     return files
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    # ZipInfo.is_dir fails on an empty name, which is what a leading NUL byte leaves.
+    return info.filename.endswith("/")
 
 
 def _name_reasons(info: zipfile.ZipInfo) -> list[str]:
@@ -110,7 +115,7 @@ def _name_reasons(info: zipfile.ZipInfo) -> list[str]:
 
 def _kind_reasons(info: zipfile.ZipInfo) -> list[str]:
     reasons = []
-    plain = stat.S_IFDIR if info.is_dir() else stat.S_IFREG
+    plain = stat.S_IFDIR if _is_folder(info) else stat.S_IFREG
     if stat.S_IFMT(info.external_attr >> 16) not in (0, plain):
         reasons.append(f"{info.filename!r} is a link or a device; only plain files are taken")
     if info.compress_type not in _PACKINGS:

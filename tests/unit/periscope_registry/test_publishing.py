@@ -166,6 +166,7 @@ BAD_ZIPS = {
     "wrong sums": foreign_zip({**model_files(1), "SHA256SUMS": b"0" * 64 + b"  labels.txt\n"}),
     "weights that are none": zip_of({**model_files(1), "snapshot_iter_60.caffemodel": b"nonsense"}),
     "bomb": foreign_zip({**model_files(1), "zeros": bytes(1 << 22)}, zipfile.ZIP_DEFLATED),
+    "empty name": foreign_zip(model_files(1)).replace(b"labels.txt", b"\0abels.txt"),
     "unusual packing": foreign_zip(model_files(1), zipfile.ZIP_BZIP2),
     "python layer": zip_of(
         {
