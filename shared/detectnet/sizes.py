@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 STRIDE = 16
+SMALLEST_CELLS = 2
+"""Cells a side; with one, the third pooling's window is larger than its input, which OpenCV cannot run."""
 
 
 class IllegalSize(ValueError):
@@ -16,17 +18,18 @@ def grid_shape(width: int, height: int, stride: int = STRIDE) -> tuple[int, int]
 
 
 def require_grid_size(width: int, height: int, stride: int = STRIDE) -> None:
-    """Raises IllegalSize unless both sides are positive multiples of the stride."""
-    if width > 0 and height > 0 and width % stride == 0 and height % stride == 0:
+    """Raises IllegalSize unless both sides are multiples of the stride, and two cells or more."""
+    smallest = SMALLEST_CELLS * stride
+    if min(width, height) >= smallest and width % stride == 0 and height % stride == 0:
         return
     raise IllegalSize(
-        f"{width}x{height} is not a legal input size: both sides must be positive multiples of {stride}; "
+        f"{width}x{height} is not a legal input size: both sides must be multiples of {stride}, from {smallest}; "
         f"the nearest are {' and '.join(nearest_sizes(width, height, stride))}"
     )
 
 
 def nearest_sizes(width: int, height: int, stride: int = STRIDE) -> list[str]:
     """The legal sizes just below and just above, as ``WxH``; one where they are the same."""
-    below = f"{max(width // stride, 1) * stride}x{max(height // stride, 1) * stride}"
-    above = f"{max(-(-width // stride), 1) * stride}x{max(-(-height // stride), 1) * stride}"
+    below = "x".join(str(max(side // stride, SMALLEST_CELLS) * stride) for side in (width, height))
+    above = "x".join(str(max(-(-side // stride), SMALLEST_CELLS) * stride) for side in (width, height))
     return [below] if below == above else [below, above]
