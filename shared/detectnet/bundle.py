@@ -141,10 +141,9 @@ def _large_texts(contents: Mapping[str, bytes]) -> list[str]:
 def _sum_reasons(contents: Mapping[str, bytes], members: tuple[Member, ...]) -> list[str]:
     if SUMS not in contents:
         return []
-    listed = {}
-    for line in contents[SUMS].decode("utf-8", "replace").splitlines():
-        sha256, _, name = line.partition("  ")
-        listed[name] = sha256
+    lines = contents[SUMS].decode("utf-8", "replace").splitlines()
+    # 64 digits, a blank, then a blank or a star, and the name.
+    listed = {line[66:]: line[:64].lower() for line in lines if line.strip()}
     found = {member.name: member.sha256 for member in members if member.name != SUMS}
     reasons = [f"{name!r} is not in {SUMS}" for name in sorted(found.keys() - listed.keys())]
     reasons += [f"{name!r} is in {SUMS} and not in the zip" for name in sorted(listed.keys() - found.keys())]
