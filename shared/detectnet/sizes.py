@@ -23,8 +23,8 @@ def require_grid_size(width: int, height: int, stride: int = STRIDE) -> None:
     if min(width, height) >= smallest and width % stride == 0 and height % stride == 0:
         return
     raise IllegalSize(
-        f"{width}x{height} is not a legal input size: both sides must be multiples of {stride}, from {smallest}; "
-        f"the nearest are {' and '.join(nearest_sizes(width, height, stride))}"
+        f"{width}x{height} is not a legal input size: both sides must be multiples of {stride}, "
+        f"from {smallest}; the nearest are {' and '.join(nearest_sizes(width, height, stride))}"
     )
 
 
