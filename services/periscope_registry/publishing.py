@@ -27,8 +27,10 @@ RECEIPTS = "receipts"
 """What became of each upload, so that a question asked twice is answered the same."""
 MAX_CHECKS = 2
 """Zips checked at a time: each is a file on the scratch disk and keeps a processor busy."""
-CHECK_WAIT_S = 90.0
-"""How long a publisher waits for its turn, below the server's own time-out."""
+STRIPES = 64
+"""Requests for one upload wait for each other; uploads share this many locks."""
+TURN_WAIT_S = 45.0
+"""How long a publisher waits for each lock; both waits together stay below the server's time-out."""
 
 
 class _PublishedBefore(Exception):
@@ -57,6 +59,7 @@ class Publisher:
         self._manifests = manifests
         self._scratch = scratch
         self._turns = threading.BoundedSemaphore(MAX_CHECKS)
+        self._stripes = [threading.Lock() for _ in range(STRIPES)]
 
     def begin(self, model: Document, filename: str, size_bytes: int) -> Body:
         """An upload with the addresses of its parts."""
@@ -70,14 +73,15 @@ class Publisher:
             UnknownUpload, IncompleteUpload: see Uploads.finish.
             Busy: too many zips are being checked.
         """
-        settled = self._settled(model, upload_id)
-        if settled is not None:
-            return settled, False
-        with self._turn():
+        with _held(self._stripes[hash(upload_id) % STRIPES]):
+            settled = self._settled(model, upload_id)
+            if settled is not None:
+                return settled, False
             try:
-                manifest, is_new = self._make_version(model, upload_id, notes)
-            except (UnknownUpload, ObjectMissing) as error:
-                # Another request for the same upload may have been faster.
+                with _held(self._turns):
+                    manifest, is_new = self._make_version(model, upload_id, notes)
+            except (UnknownUpload, DocumentMissing, ObjectMissing) as error:
+                # Another replica may have been faster with the same upload.
                 settled = self._settled(model, upload_id)
                 if settled is None:
                     raise UnknownUpload(f"there is no upload {upload_id} here; begin a new one") from error
@@ -144,14 +148,16 @@ class Publisher:
             return  # Another request for the same upload was faster, and removes it.
         self._uploads.discard(upload_id)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=CHECK_WAIT_S):
-            raise Busy("many zips are being checked; finalize again in a moment")
-        try:
-            yield
-        finally:
-            self._turns.release()
+
+@contextmanager
+def _held(lock: threading.Lock | threading.BoundedSemaphore) -> Iterator[None]:
+    """Wait for a lock, but not for ever. Raises Busy."""
+    if not lock.acquire(timeout=TURN_WAIT_S):
+        raise Busy("many zips are being checked; finalize again in a moment")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def fetch(store: ObjectStore, finished: FinishedUpload, path: Path) -> str:
