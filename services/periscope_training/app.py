@@ -25,6 +25,7 @@ from periscope.s3 import S3Store
 from periscope.store import ObjectStore
 from periscope.tokens import Tokens
 from periscope.web.app import create_service_app
+from periscope.web.long_poll import LongPolls, TooManyWaiting
 from periscope.web.problems import NotFound, Unavailable, Unprocessable, map_errors, problem_response
 from periscope_training.curves import NoSuchEpoch
 from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
@@ -34,7 +35,6 @@ from periscope_training.http_registry import HttpRegistry
 from periscope_training.launcher import Launcher, LauncherUnavailable
 from periscope_training.leadership import Leadership
 from periscope_training.leading import JobLoop, Photographer, PublishLoop
-from periscope_training.long_poll import LongPolls, TooManyWaiting
 from periscope_training.process_launcher import ProcessLauncher
 from periscope_training.progress import ProgressRecords
 from periscope_training.publication_routes import publication_routes

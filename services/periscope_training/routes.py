@@ -18,6 +18,7 @@ from periscope.documents import Document, Documents
 from periscope.ids import is_id
 from periscope.store import ObjectMissing, ObjectStore
 from periscope.web.auth import current_principal, public, requires
+from periscope.web.long_poll import LongPolls
 from periscope.web.pages import page
 from periscope.web.problems import BadRequest, ConflictProblem, NotFound, Unauthorized
 from periscope.wire.base import PageQuery, ResponseModel
@@ -33,7 +34,6 @@ from periscope.wire.jobs import (
 from periscope_training import answers, job_document
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, is_final, job_of
 from periscope_training.launcher import Launcher, Run
-from periscope_training.long_poll import LongPolls
 from periscope_training.progress import ProgressRecords
 from periscope_training.submit import Submissions
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from periscope_training.long_poll import LongPolls, TooManyWaiting
+from periscope.web.long_poll import LongPolls, TooManyWaiting
 
 
 def test_what_is_done_is_answered_at_once() -> None:
