@@ -60,8 +60,8 @@ class MemoryStore:
 
     def head(self, key: str) -> ObjectInfo | None:
         self._count("head")
-        found = self._objects.get(key)
-        return None if found is None else ObjectInfo(key, found.etag, len(found.body), found.modified_at)
+        with self._lock:
+            return self._info(key) if key in self._objects else None
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self._count("list")
@@ -69,8 +69,7 @@ class MemoryStore:
             found = sorted(
                 (key for key in self._objects if key.startswith(prefix)), key=lambda key: key.encode()
             )
-            infos = [self.head(key) for key in found]
-        return iter([info for info in infos if info is not None])
+            return iter([self._info(key) for key in found])
 
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> str:
         self._count("put")
@@ -140,6 +139,10 @@ class MemoryStore:
     def keys(self, prefix: str = "") -> Sequence[str]:
         """All keys, for assertions."""
         return sorted(key for key in self._objects if key.startswith(prefix))
+
+    def _info(self, key: str) -> ObjectInfo:
+        found = self._objects[key]
+        return ObjectInfo(key, found.etag, len(found.body), found.modified_at)
 
     def _find(self, key: str) -> _Object:
         found = self._objects.get(key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from periscope import keys
-from periscope.store import ObjectStore
+from periscope.store import ObjectStore, StoreUnavailable
 
 CHUNK_BYTES = 1 << 20
 
@@ -26,20 +26,26 @@ class BlobRef:
 
 
 def put_blob(store: ObjectStore, body: bytes, *, content_type: str = "application/octet-stream") -> BlobRef:
-    """Store a small body, unless it is there already."""
+    """Store a small body, unless it is there already.
+
+    Raises:
+        StoreUnavailable: no usable answer, or not all of it arrived.
+    """
     ref = BlobRef(hashlib.sha256(body).hexdigest(), len(body))
     if not _is_stored(store, ref):
         store.put(ref.key, body, content_type=content_type)
+        _require_stored(store, ref)
     return ref
 
 
 def put_blob_file(
     store: ObjectStore, path: Path, *, content_type: str = "application/octet-stream"
 ) -> BlobRef:
-    """Store a file of any size, unless its content is there already."""
+    """Store a file of any size, unless its content is there already. Raises as ``put_blob``."""
     ref = hash_file(path)
     if not _is_stored(store, ref):
         store.put_file(ref.key, path, content_type=content_type)
+        _require_stored(store, ref)
     return ref
 
 
@@ -52,6 +58,11 @@ def hash_file(path: Path) -> BlobRef:
             digest.update(chunk)
             size_bytes += len(chunk)
     return BlobRef(digest.hexdigest(), size_bytes)
+
+
+def _require_stored(store: ObjectStore, ref: BlobRef) -> None:
+    if not _is_stored(store, ref):
+        raise StoreUnavailable(f"{ref.key} was written, and is not there with its {ref.size_bytes} bytes")
 
 
 def _is_stored(store: ObjectStore, ref: BlobRef) -> bool:

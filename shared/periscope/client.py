@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 
@@ -151,27 +152,38 @@ class ServiceClient:
     def download(
         self, path: str, destination: Path, sha256: str | None = None, on_progress: Progress | None = None
     ) -> None:
-        """Fetch a file of any size, going on where an earlier try stopped; it appears only when whole.
+        """Fetch a file of any size; it appears only when whole.
 
-        A redirect is followed without the token: the other server must not see it.
+        With ``sha256``, an earlier call's beginning is gone on with; without, nothing could tell whether
+        it belongs to the same file. A redirect is followed without the token: the other server must not
+        see it.
 
         Raises:
             DownloadCorrupt: the SHA-256 differs.
             ServiceError: as for any call.
         """
         part = destination.with_name(destination.name + ".part")
-        for attempt in range(TRIES):
-            try:
-                self._download_rest(path, part, on_progress)
-                break
-            except (requests.RequestException, ServiceUnreachable) as error:
-                if attempt == TRIES - 1:
-                    raise ServiceUnreachable(f"{self._url(path)}: {error}") from error
-                time.sleep(BACKOFF_S * 2**attempt)
+        if sha256 is None:
+            part.unlink(missing_ok=True)
+        had_beginning = part.exists()
+        self._download_part(path, part, on_progress)
+        if had_beginning and _sha256_of(part) != sha256:
+            # The beginning may be of another file: once more, from the first byte.
+            part.unlink()
+            self._download_part(path, part, on_progress)
         if sha256 is not None and _sha256_of(part) != sha256:
             part.unlink()
             raise DownloadCorrupt(f"{destination.name} does not have the SHA-256 {sha256}")
         part.replace(destination)
+
+    def _download_part(self, path: str, part: Path, on_progress: Progress | None) -> None:
+        for attempt in range(TRIES):
+            try:
+                return self._download_rest(path, part, on_progress)
+            except (requests.RequestException, ServiceUnreachable) as error:
+                if attempt == TRIES - 1:
+                    raise ServiceUnreachable(f"{self._url(path)}: {error}") from error
+                time.sleep(BACKOFF_S * 2**attempt)
 
     def _download_rest(self, path: str, part: Path, on_progress: Progress | None) -> None:
         start = part.stat().st_size if part.exists() else 0
@@ -179,6 +191,8 @@ class ServiceClient:
         with answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # Nothing was left; the hash will tell whether it is right.
+            if answer.status_code in _RETRY_STATUS:
+                raise ServiceUnreachable(f"status {answer.status_code}")
             if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
                 raise ServiceProblem(answer.status_code, _problem_of(answer))
             resumed = answer.status_code == requests.codes.partial_content
@@ -194,6 +208,8 @@ class ServiceClient:
             raise ServiceUnreachable(f"the connection ended after {done} of {total} bytes")
 
     def _open(self, path: str, headers: Mapping[str, str]) -> requests.Response:
+        # A compressed answer could not be gone on with.
+        headers = {"Accept-Encoding": "identity", **headers}
         url, sent = self._url(path), {**self._headers, **headers}
         for _ in range(MAX_REDIRECTS):
             answer = self._session.get(
@@ -201,7 +217,7 @@ class ServiceClient:
             )
             if not answer.is_redirect:
                 return answer
-            url, sent = answer.headers["Location"], dict(headers)
+            url, sent = urljoin(url, answer.headers["Location"]), dict(headers)
             answer.close()
         raise ServiceUnreachable(f"{self._url(path)} redirects without end")
 

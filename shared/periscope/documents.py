@@ -16,9 +16,10 @@ from typing import Any
 
 from periscope import keys
 from periscope.ids import new_id
-from periscope.store import ObjectMissing, ObjectStore, PreconditionFailed, StoreUnavailable
+from periscope.store import ObjectMissing, ObjectStore, PreconditionFailed, StoredObject, StoreUnavailable
 
 UPDATE_ATTEMPTS = 12
+CLAIM_ATTEMPTS = 3
 BACKOFF_S = 0.02
 
 Body = dict[str, Any]
@@ -82,16 +83,19 @@ class Documents:
         try:
             etag = self._store.put_if_match(key, encode(marked), document.etag)
         except (PreconditionFailed, StoreUnavailable) as error:
-            etag_or_none = _own_etag(self._store, key, marked["write_id"], error)
-            if etag_or_none is None:
+            found = _read_back(self._store, key)
+            if found is not None and found.etag == document.etag and isinstance(error, StoreUnavailable):
+                raise  # Nothing has happened yet, and still may.
+            if found is None or not _holds(found, marked):
                 raise Conflict(f"{key} was changed by another") from error
-            etag = etag_or_none
+            etag = found.etag
         return Document(document.kind, document.id, marked, etag)
 
     def update(self, kind: str, document_id: str, change: Callable[[Body], Body]) -> Document:
         """Read, change and write until no other writer comes between.
 
-        ``change`` gets a copy of the body and may raise to leave the document as it is.
+        ``change`` gets a copy of the body and may raise to leave the document as it is. When the answer
+        to a write is lost and another writer comes right behind it, the change may be made twice.
 
         Raises:
             DocumentMissing: there is nothing to change.
@@ -160,13 +164,19 @@ def claim(store: ObjectStore, key: str, body: Body) -> str:
         Conflict: another writer has the key.
         StoreUnavailable: the store does not say whether the write took effect.
     """
-    try:
-        return store.put_if_absent(key, encode(body))
-    except (PreconditionFailed, StoreUnavailable) as error:
-        etag = _own_etag(store, key, body["write_id"], error)
-        if etag is None:
-            raise Conflict(f"{key} is taken") from error
-        return etag
+    for _ in range(CLAIM_ATTEMPTS):
+        try:
+            return store.put_if_absent(key, encode(body))
+        except (PreconditionFailed, StoreUnavailable) as error:
+            found = _read_back(store, key)
+            if found is None and isinstance(error, StoreUnavailable):
+                raise
+            if found is not None and _holds(found, body):
+                return found.etag
+            if found is not None:
+                raise Conflict(f"{key} is taken") from error
+            # Refused although nothing is there: a store answers 409 so while writers race. Ask again.
+    raise StoreUnavailable(f"{key} is free, and the store refuses it all the same")
 
 
 def encode(body: Body) -> bytes:
@@ -174,20 +184,15 @@ def encode(body: Body) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _own_etag(store: ObjectStore, key: str, write_id: str, doubt: Exception) -> str | None:
-    """The object's ETag when it holds our write, None when another's; raises ``doubt`` when nothing tells."""
+def _read_back(store: ObjectStore, key: str) -> StoredObject | None:
     try:
-        stored = store.get(key)
+        return store.get(key)
     except ObjectMissing:
-        if isinstance(doubt, StoreUnavailable):
-            raise doubt from None
         return None
-    if json.loads(stored.body).get("write_id") == write_id:
-        return stored.etag
-    if isinstance(doubt, StoreUnavailable):
-        # Ours may have been written and then replaced by another's: the caller must look again.
-        raise Conflict(f"{key} holds another's write") from doubt
-    return None
+
+
+def _holds(stored: StoredObject, body: Body) -> bool:
+    return bool(json.loads(stored.body).get("write_id") == body["write_id"])
 
 
 def _copy(body: Body) -> Body:

@@ -18,7 +18,7 @@ def issue(secret: str, job_id: str, attempt: int, expires_at: datetime) -> str:
 def verify(secret: str, text: str, job_id: str, attempt: int, now: datetime) -> bool:
     """Whether the token is ours, for this job and attempt, and not expired."""
     claim, _, mac = text.rpartition("_")
-    if not hmac.compare_digest(mac, _mac(secret, claim)):
+    if not hmac.compare_digest(mac.encode(), _mac(secret, claim).encode()):
         return False
     expiry = claim.rpartition("_")[2]
     return claim == f"{PREFIX}_{job_id}_{attempt}_{expiry}" and now.timestamp() < int(expiry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,7 +204,7 @@ class S3Store:
         """See ObjectStore."""
         parameters = {"Bucket": self._bucket, "Key": key}
         if filename is not None:
-            parameters["ResponseContentDisposition"] = f'attachment; filename="{filename}"'
+            parameters["ResponseContentDisposition"] = f'attachment; filename="{_header_safe(filename)}"'
         return self._public.generate_presigned_url("get_object", Params=parameters, ExpiresIn=expires_s)
 
     def presign_part(self, key: str, upload_id: str, number: int, expires_s: int) -> str:
@@ -263,6 +264,11 @@ def _as_store_error(key: str, error: ClientError, *, conditional: bool, upload: 
 def _code(error: ClientError) -> str:
     details: Any = error.response
     return str(details.get("Error", {}).get("Code", ""))
+
+
+def _header_safe(filename: str) -> str:
+    # Quotes, line ends and letters outside ASCII would end or break the header.
+    return re.sub(r"[^A-Za-z0-9._-]", "_", filename)
 
 
 def _bare(etag: str) -> str:

@@ -120,10 +120,8 @@ class Uploads:
         try:
             parts = self._store.list_parts(key, body["store_upload_id"])
         except InvalidUpload as error:
-            # A finish whose answer was lost has completed it already.
-            info = self._store.head(key)
-            if info is not None and info.size_bytes == body["size_bytes"]:
-                return info.etag
+            if (etag := self._completed_etag(key, body)) is not None:
+                return etag
             raise UnknownUpload(f"upload {upload_id} is not known to the store; begin a new one") from error
         wanted = {part["number"]: part["size_bytes"] for part in plan_parts(body["size_bytes"])}
         wrong = sorted(wanted.items() - {(part.number, part.size_bytes) for part in parts})
@@ -137,7 +135,14 @@ class Uploads:
                 key, body["store_upload_id"], [part for part in parts if part.number in wanted]
             )
         except InvalidUpload as error:
+            if (etag := self._completed_etag(key, body)) is not None:
+                return etag
             raise IncompleteUpload(f"the store refused the parts: {error}; send them again") from error
+
+    def _completed_etag(self, key: str, body: dict[str, Any]) -> str | None:
+        """The ETag where an earlier finish, whose answer was lost, has completed the upload already."""
+        info = self._store.head(key)
+        return info.etag if info is not None and info.size_bytes == body["size_bytes"] else None
 
     def _answer(self, document: Document) -> dict[str, Any]:
         key = keys.upload(document.id)

@@ -7,21 +7,19 @@ import secrets
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from flask import Response, g, jsonify, request
 from flask_openapi3 import Info, OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from werkzeug.exceptions import UnsupportedMediaType
 
 from periscope.tokens import Principal
 from periscope.web.auth import install_authentication, public
-from periscope.web.problems import BadRequest, Unavailable, install_problem_handlers, validation_response
+from periscope.web.bodies import install_body_check
+from periscope.web.openapi import SECURITY_SCHEME, ServiceAPI, install_docs
+from periscope.web.problems import Unavailable, install_problem_handlers, validation_response
 from periscope.wire.base import ProblemDetails
 
-MAX_BODY_BYTES = 1 << 20
-SECURITY_SCHEME = "bearer"
 COUNTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 QUIET_PATHS = ("/livez", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -42,7 +40,7 @@ def create_service_app(
     ``authenticator`` turns a bearer token into who it is, or None. ``store_ready`` raises when the store
     does not answer. Nothing connects here.
     """
-    app = OpenAPI(
+    app = ServiceAPI(
         name,
         info=Info(title=name, version=version),
         security_schemes={SECURITY_SCHEME: {"type": "http", "scheme": "bearer"}},
@@ -51,12 +49,11 @@ def create_service_app(
         doc_prefix="/docs",
         static_folder=None,
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined] # flask types it as its base class
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     install_problem_handlers(app)
     _install_request_ids(app)
     install_authentication(app, authenticator)
-    _install_body_check(app)
+    install_body_check(app)
+    install_docs(app)
     _install_request_metrics(app, name, metrics_registry)
     _install_probes(app, store_ready, metrics_registry)
     return app
@@ -73,46 +70,24 @@ def _install_request_ids(app: OpenAPI) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.get("request_id", "")
+        # Pictures and zips are what users sent: no browser shall guess that one is a page.
+        response.headers["X-Content-Type-Options"] = "nosniff"
         if request.path not in QUIET_PATHS:
-            log.info(
-                "request",
-                method=request.method,
-                path=request.path,
-                status=response.status_code,
-                duration_s=round(_elapsed_s(), 4),
-            )
+            _log_request(response)
         structlog.contextvars.unbind_contextvars("request_id")
         return response
 
 
-def _install_body_check(app: OpenAPI) -> None:
-    """JSON bodies are checked before the views, which would take a broken one for none at all."""
-
-    @app.before_request
-    def check_body() -> None:
-        if request.endpoint is None or not request.content_length:
-            return
-        wanted = getattr(app.view_functions[request.endpoint], "periscope_media_types", None)
-        if wanted is not None:
-            if request.mimetype not in wanted:
-                raise UnsupportedMediaType(
-                    f"send one of {', '.join(wanted)}, not {request.mimetype or 'nothing'}"
-                )
-            return
-        if request.mimetype != "application/json":
-            raise UnsupportedMediaType(f"send application/json, not {request.mimetype or 'an unnamed type'}")
-        if request.get_json(silent=True) is None and request.get_data(cache=True).strip() != b"null":
-            raise BadRequest("the body is not valid JSON")
-
-
-def accepts(*media_types: str) -> Callable[[Any], Any]:
-    """Mark a view that takes other bodies than JSON."""
-
-    def mark(view: Any) -> Any:
-        view.periscope_media_types = media_types
-        return view
-
-    return mark
+def _log_request(response: Response) -> None:
+    principal: Principal | None = g.get("principal")
+    log.info(
+        "request",
+        method=request.method,
+        path=request.path,
+        status=response.status_code,
+        duration_s=round(_elapsed_s(), 4),
+        caller=principal.name if principal is not None else None,
+    )
 
 
 def _install_request_metrics(app: OpenAPI, service: str, registry: CollectorRegistry) -> None:
@@ -125,9 +100,7 @@ def _install_request_metrics(app: OpenAPI, service: str, registry: CollectorRegi
     @app.after_request
     def count(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "(none)"
-        method = (
-            request.method if request.method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} else "other"
-        )
+        method = request.method if request.method in COUNTED_METHODS else "other"
         requests_total.labels(service, method, route, str(response.status_code)).inc()
         seconds.labels(service, method, route).observe(_elapsed_s())
         return response
@@ -144,7 +117,8 @@ def _install_probes(app: OpenAPI, store_ready: Callable[[], None], registry: Col
             store_ready()
         except Exception as error:
             # Whatever it is, the answer to "are you ready" is no.
-            raise Unavailable(f"the object store does not answer: {error}") from error
+            log.warning("store_not_ready", error=str(error))
+            raise Unavailable("the object store does not answer") from error
         return jsonify(status="ready")
 
     @public

@@ -46,8 +46,10 @@ def install_authentication(app: Flask, authenticator: Callable[[str], Principal 
         principal = authenticator(_bearer_token())
         if principal is None:
             raise Unauthorized("this token is not known, or was revoked; ask an admin for a new one")
+        if access is None:
+            raise Forbidden("this route names no role, so nobody may use it")
         roles = access if isinstance(access, tuple) else (access,)
-        if access is None or not any(allows(role, principal.role) for role in roles):
+        if not any(allows(role, principal.role) for role in roles):
             needed = " or ".join(str(role) for role in roles)
             raise Forbidden(f"this needs the role {needed}; the token has the role {principal.role}")
         g.principal = principal

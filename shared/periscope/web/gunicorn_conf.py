@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
-from periscope.web.logs import configure_logging
+from periscope.web.logs import configure_logging, standard_library_config
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -31,17 +31,30 @@ keepalive = 30
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112 - memory, not disk
 control_socket_disable = True
 accesslog = None
-loglevel = "warning"
+logconfig_dict = standard_library_config("gunicorn")
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn calls it with both
+    """Before the application is loaded: what it says while it starts is logged too."""
+    configure_logging("starting")
 
 
 def post_worker_init(worker: Any) -> None:
-    """Once the application is loaded: logs, and the second port."""
-    configure_logging(os.environ.get("PERISCOPE_SERVICE", "periscope"))
+    """Once the application is loaded: the logs carry its name, and the second port opens."""
+    configure_logging(getattr(worker.wsgi, "import_name", "periscope"))
     probe_bind = os.environ.get("PERISCOPE_PROBE_BIND")
     if probe_bind:
         host, _, port = probe_bind.rpartition(":")
-        server = make_server(host, int(port), only_probes(worker.wsgi), threaded=True)
+        app = only_probes(worker.wsgi)
+        server = make_server(host, int(port), app, threaded=True, request_handler=SilentHandler)
         threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+
+
+class SilentHandler(WSGIRequestHandler):
+    """Logs no request: probes come every few seconds."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
 
 
 def only_probes(app: WSGIApp) -> WSGIApp:

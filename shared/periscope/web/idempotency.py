@@ -1,6 +1,7 @@
 """``Idempotency-Key``: a POST that is sent twice acts once and is answered the same.
 
-The first request claims the key in the store; its answer is kept there for a day.
+The first request claims the key in the store; its answer is kept there for a day. An answer that refuses
+is not kept: the caller may put right what was wrong and send the same key again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import structlog
 from flask import Flask, Response, g, request
 
 from periscope.clock import from_rfc3339, to_rfc3339, utc_now
 from periscope.documents import Body, Conflict, Document, DocumentMissing, Documents
+from periscope.store import StoreUnavailable
 from periscope.web.problems import BadRequest, ConflictProblem, Unprocessable
 
 KIND = "idempotency"
@@ -22,6 +25,8 @@ HEADER = "Idempotency-Key"
 KEPT = timedelta(hours=24)
 ABANDONED_AFTER = timedelta(seconds=60)
 MAX_KEY_LENGTH = 200
+
+log = structlog.get_logger()
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -63,11 +68,15 @@ def _claim_or_replay(documents: Documents, key: str) -> Response | None:
     try:
         g.idempotency_claim = documents.create(KIND, body, document_id)
     except Conflict:
-        return _replay(documents, documents.get(KIND, document_id), body)
+        return _replay(documents, document_id, body)
     return None
 
 
-def _replay(documents: Documents, document: Document, body: Body) -> Response | None:
+def _replay(documents: Documents, document_id: str, body: Body) -> Response | None:
+    try:
+        document = documents.get(KIND, document_id)
+    except DocumentMissing as error:  # Its request was refused between the claim and now.
+        raise ConflictProblem("the same request was just refused; ask again") from error
     age = utc_now() - from_rfc3339(document.body["created_at"])
     answer = document.body["answer"]
     if age > KEPT or (answer is None and age > ABANDONED_AFTER):
@@ -84,15 +93,18 @@ def _replay(documents: Documents, document: Document, body: Body) -> Response | 
 
 
 def _keep(documents: Documents, claim: Document, response: Response) -> None:
-    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        # The caller shall try again, and then for real.
-        documents.delete(claim.kind, claim.id)
-        return
+    try:
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            documents.delete(claim.kind, claim.id)
+        else:
+            documents.replace(claim, claim.body | {"answer": _answer(response)})
+    except (Conflict, StoreUnavailable) as error:
+        # The work is done and its answer is right, even if a repeated request cannot be given it.
+        log.warning("idempotent_answer_not_kept", error=str(error))
+
+
+def _answer(response: Response) -> Body:
     headers = {
         name: response.headers[name] for name in ("Content-Type", "Location") if name in response.headers
     }
-    answer = {"status": response.status_code, "headers": headers, "body": response.get_data(as_text=True)}
-    try:
-        documents.replace(claim, claim.body | {"answer": answer})
-    except (Conflict, DocumentMissing):
-        return
+    return {"status": response.status_code, "headers": headers, "body": response.get_data(as_text=True)}

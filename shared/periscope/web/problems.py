@@ -137,11 +137,16 @@ def problem_response(problem: Problem) -> Response:
 def validation_response(error: ValidationError) -> Response:
     """The answer to a body or query that pydantic refused: one entry a field."""
     errors = [
-        {"pointer": "/" + "/".join(str(part) for part in entry["loc"]), "message": entry["msg"]}
+        {"pointer": "".join(f"/{_escaped(part)}" for part in entry["loc"]), "message": entry["msg"]}
         for entry in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    first = "; ".join(f"{entry['pointer']}: {entry['message']}" for entry in errors[:3])
+    first = "; ".join(f"{entry['pointer'] or 'the body'}: {entry['message']}" for entry in errors[:3])
     return problem_response(Unprocessable(f"{len(errors)} field(s) are wrong. {first}", errors=errors))
+
+
+def _escaped(part: str | int) -> str:
+    # RFC 6901 has these two signs for itself.
+    return str(part).replace("~", "~0").replace("/", "~1")
 
 
 def _answer_http_exception(error: HTTPException) -> Response:

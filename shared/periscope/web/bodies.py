@@ -1,0 +1,85 @@
+"""Request bodies: their size, their media type, and JSON that is really JSON; checked before any view.
+
+The views' own validation would take a broken body for none at all, and Python's JSON takes ``NaN``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from flask import Flask, request
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import UnsupportedMediaType
+
+from periscope.web.problems import BadRequest
+
+MAX_BODY_BYTES = 1 << 20
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_ATTRIBUTE = "periscope_media_types"
+
+
+def accepts(*media_types: str) -> Callable[[View], View]:
+    """Mark a view that takes other bodies than JSON."""
+
+    def mark(view: View) -> View:
+        setattr(view, _ATTRIBUTE, media_types)
+        return view
+
+    return mark
+
+
+def install_body_check(app: Flask) -> None:
+    """Answer 413, 415 and 400 for bodies that no view should see."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json = StrictJSON(app)
+
+    @app.before_request
+    def check_body() -> None:
+        if request.endpoint is None or not _has_body():
+            return
+        wanted: tuple[str, ...] | None = getattr(app.view_functions[request.endpoint], _ATTRIBUTE, None)
+        if request.mimetype not in (wanted or ("application/json",)):
+            names = " or ".join(wanted or ("application/json",))
+            raise UnsupportedMediaType(f"send {names}, not {request.mimetype or 'an unnamed type'}")
+        if wanted is None:
+            _require_json()
+
+
+class StrictJSON(DefaultJSONProvider):
+    """JSON as its standard has it: no ``NaN``, no ``Infinity``, no number beyond a double."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Parse. Raises ValueError."""
+        try:
+            return json.loads(s, parse_constant=_refuse, parse_float=_finite, **kwargs)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+def _has_body() -> bool:
+    return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+
+
+def _require_json() -> None:
+    try:
+        request.json_module.loads(request.get_data(cache=True))
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
