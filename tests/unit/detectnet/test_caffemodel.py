@@ -149,6 +149,15 @@ def test_a_blob_with_fewer_values_than_its_shape_is_refused() -> None:
         read_caffemodel(bytes([0xA2, 0x06, len(blob) + 2]) + field(7, blob))
 
 
+@pytest.mark.parametrize("dims", [b"\x00", b"\x00" + b"\xff" * 9 + b"\x01", b"\x01" * 9])
+def test_a_shape_without_values_or_with_too_many_sides_is_refused(dims: bytes) -> None:
+    values = struct.pack("<f", 1) if b"\x00" not in dims else b""
+    blob = field(7, field(1, dims)) + field(5, values)
+
+    with pytest.raises(CaffemodelError, match="a blob of shape"):
+        read_caffemodel(bytes([0xA2, 0x06, len(blob) + 2]) + field(7, blob))
+
+
 def test_a_shape_beyond_all_numbers_is_refused() -> None:
     huge = b"\xff" * 8 + b"\x7f"
     blob = field(7, field(1, huge + huge)) + field(5, b"")

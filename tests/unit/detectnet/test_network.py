@@ -123,6 +123,21 @@ def test_the_deploy_network_has_the_published_layers() -> None:
     }  # fmt: skip
 
 
+def test_constants_of_the_layers_without_weights_are_the_published_ones() -> None:
+    layers = {
+        layer.text("name"): layer for layer in parse_prototxt(deploy_prototxt(640, 640, 1)).blocks("layer")
+    }
+
+    for name in ("pool1/norm1", "conv2/norm2"):
+        norm = layers[name].block("lrn_param")
+        numbers = [float(norm.text(field)) for field in ("local_size", "alpha", "beta")]
+        assert numbers == [5, 0.0001, 0.75]
+    assert layers["pool5/drop_s1"].block("dropout_param").text("dropout_ratio") == "0.4"
+    assert layers["inception_3a/output"].texts("bottom") == [
+        "inception_3a/1x1", "inception_3a/3x3", "inception_3a/5x5", "inception_3a/pool_proj",
+    ]  # fmt: skip
+
+
 def published_network() -> Message | None:
     if not PAGE.exists():
         return None

@@ -67,6 +67,14 @@ def test_a_training_without_augmentation_says_so_against_caffes_defaults() -> No
     assert len(told.fields) == 6
 
 
+def test_losses_have_the_published_weights() -> None:
+    layers = train_val()
+
+    assert layers["bbox_loss"].text("loss_weight") == "2"
+    assert layers["coverage_loss"].texts("loss_weight") == []
+    assert layers["bbox_loss"].texts("bottom") == ["bboxes-obj-masked-norm", "bbox-obj-label-norm"]
+
+
 def test_an_illegal_size_is_refused() -> None:
     with pytest.raises(IllegalSize):
         train_val_prototxt(300, 160, 1, resolve_training("digits", {}, threads=1))
