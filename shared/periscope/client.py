@@ -179,11 +179,13 @@ class ServiceClient:
     def _download_part(self, path: str, part: Path, on_progress: Progress | None) -> None:
         for attempt in range(TRIES):
             try:
-                return self._download_rest(path, part, on_progress)
+                self._download_rest(path, part, on_progress)
             except (requests.RequestException, ServiceUnreachable) as error:
                 if attempt == TRIES - 1:
                     raise ServiceUnreachable(f"{self._url(path)}: {error}") from error
                 time.sleep(BACKOFF_S * 2**attempt)
+            else:
+                return
 
     def _download_rest(self, path: str, part: Path, on_progress: Progress | None) -> None:
         start = part.stat().st_size if part.exists() else 0
@@ -198,6 +200,8 @@ class ServiceClient:
             resumed = answer.status_code == requests.codes.partial_content
             done = start if resumed else 0
             total = done + int(answer.headers.get("Content-Length", 0))
+            # Else the bytes before a break would be thrown away; the length is checked below.
+            answer.raw.enforce_content_length = False
             with part.open("ab" if resumed else "wb") as file:
                 for chunk in answer.iter_content(CHUNK_BYTES):
                     file.write(chunk)
