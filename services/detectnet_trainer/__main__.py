@@ -1,7 +1,7 @@
 """The command ``detectnet``: DetectNet on its own, without any service.
 
-``train`` and ``evaluate`` take a KITTI folder, ``predict`` a picture and an exported Caffe pair, ``job`` is
-what a training Job runs.
+``train`` and ``evaluate`` take a KITTI folder, ``export`` a checkpoint, ``predict`` a picture and an exported
+Caffe pair; ``job`` is what a training Job runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from detectnet.learning_rate import BadPolicy
 from detectnet.recipes import RECIPES, UnknownOption, UnknownRecipe
@@ -20,11 +21,21 @@ from detectnet_trainer.dataset import BadData
 from detectnet_trainer.engine import NotFinite
 from detectnet_trainer.solver import UnknownSolver
 
-FAILED, BAD_USAGE = 1, 2
+FAILED, BAD_USAGE, BAD_JOB_USAGE = 1, 2, 64
 FORESEEN = (
     BadData, BadCheckpoint, BadPolicy, IllegalSize, NotFinite, UnknownOption, UnknownRecipe, UnknownSolver,
     FileNotFoundError, ValueError,
 )  # fmt: skip
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends ``detectnet job`` with the code and the line that the training service understands."""
+
+    def error(self, message: str) -> NoReturn:
+        if not self.prog.endswith(" job"):
+            super().error(message)
+        report = {"error": message, "code": "bad_arguments", "advice": self.format_usage().strip()}
+        self.exit(BAD_JOB_USAGE, json.dumps(report) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,21 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from detectnet_trainer.job import run_job
 
         return run_job(options.job, options.attempt)
-    # Imported late: `detectnet --help` need not wait for torch.
-    from detectnet_trainer import standalone
-
     try:
-        if options.command == "train":
-            result = standalone.train_folder(
-                options.folder, options.out, _size(options.size), options.classes, options.recipe,
-                _overrides(options), say=lambda text: print(text, file=sys.stderr, flush=True),
-            )  # fmt: skip
-        elif options.command == "evaluate":
-            result = standalone.evaluate_folder(options.model, options.folder)
-        else:
-            result = standalone.predict_image(
-                options.model, options.image, options.decoder, options.threshold, options.out
-            )
+        result = _run(options)
     except FORESEEN as error:
         print(f"detectnet: {error}", file=sys.stderr)
         return FAILED
@@ -56,8 +54,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    # Imported late: `detectnet --help` need not wait for torch.
+    from detectnet_trainer import folder_training, standalone
+
+    match options.command:
+        case "train":
+            return folder_training.train_folder(
+                options.folder, options.out, _size(options.size), options.classes, options.recipe,
+                _overrides(options), say=lambda text: print(text, file=sys.stderr, flush=True),
+            )  # fmt: skip
+        case "export":
+            return standalone.export_checkpoint(options.checkpoint, options.out, _size(options.size))
+        case "evaluate":
+            return standalone.evaluate_folder(options.model, options.folder)
+        case _:
+            return standalone.predict_image(
+                options.model, options.image, options.decoder, options.threshold, options.out
+            )
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("detectnet", description=__doc__, allow_abbrev=False)
+    parser = _Parser("detectnet", description=__doc__, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="results as one line of JSON")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train on a KITTI folder (train/images, train/labels, val/...)")
@@ -72,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int)
     train.add_argument("--threads", type=int, help="default: all cores")
     train.add_argument("--augment", action=argparse.BooleanOptionalAction, help="DetectNet's augmentation")
+    export = commands.add_parser("export", help="Caffe pair and ONNX grid of a checkpoint")
+    export.add_argument("checkpoint", type=Path, help="checkpoint.pt")
+    export.add_argument("--size", required=True, help="network input WxH; any multiples of 16")
+    export.add_argument("--out", type=Path, required=True, help="folder for the files")
     evaluate = commands.add_parser("evaluate", help="figures of a trained folder on a KITTI folder's val")
     evaluate.add_argument("model", type=Path, help="what `train --out` wrote")
     evaluate.add_argument("folder", type=Path)

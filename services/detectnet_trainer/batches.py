@@ -1,10 +1,12 @@
-"""Batches in an order that depends on seed and epoch only, made one ahead in a thread of their own."""
+"""Batches in an order that depends on seed and epoch only, made ahead in threads of their own."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -53,15 +55,20 @@ class BatchMaker:
             stop = min(start + batch, len(self.split))
             yield _stack([self._plain(index) for index in range(start, stop)])
 
-    def prefetch(self, epoch: int, batches: list[npt.NDArray[np.int64]]) -> Generator[Batch]:
-        """Training batches in order, each made while the one before it is used."""
-        with ThreadPoolExecutor(1) as pool:
-            waiting = [pool.submit(self.train_batch, epoch, indices) for indices in batches[:1]]
-            for following in [*batches[1:], None]:
-                ready = waiting.pop()
-                made = ready.result()
-                if following is not None:
-                    waiting.append(pool.submit(self.train_batch, epoch, following))
+    def prefetch(
+        self, epoch: int, batches: list[npt.NDArray[np.int64]], workers: int = 1
+    ) -> Generator[Batch]:
+        """Training batches in order; as many as there are workers are made ahead, one by each."""
+        with ThreadPoolExecutor(workers) as pool:
+            following = iter(batches)
+            ahead = deque(
+                pool.submit(self.train_batch, epoch, indices) for indices in islice(following, workers)
+            )
+            while ahead:
+                made = ahead.popleft().result()
+                ahead.extend(
+                    pool.submit(self.train_batch, epoch, indices) for indices in islice(following, 1)
+                )
                 yield made
 
     def _augmented(self, epoch: int, index: int) -> tuple[FloatArray, FloatArray]:

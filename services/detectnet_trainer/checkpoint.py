@@ -1,49 +1,86 @@
-"""Everything a training needs to go on bit for bit, in one file."""
+"""Everything a training needs to go on bit for bit, as one file's content."""
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from detectnet_trainer.engine import Trainer
+from detectnet_trainer.model import DetectNet
+
+PARTS = ("step", "classes", "model", "solver", "training")
 
 
 class BadCheckpoint(ValueError):
     """The file is damaged, or belongs to another training."""
 
 
-def save_checkpoint(trainer: Trainer, training: dict[str, Any], path: Path) -> None:
-    """Write the file whole or not at all."""
+def dump_checkpoint(trainer: Trainer, training: Mapping[str, Any]) -> bytes:
+    """Weights, solver state, position and the options that all of it depends on.
+
+    There is no random generator's state in it: whatever is drawn depends on the seed and the step's number.
+    """
     state = {
         "step": trainer.step,
+        "classes": trainer.model.classes,
         "model": trainer.model.state_dict(),
         "solver": trainer.solver.state_dict(),
-        "training": training,
+        "training": dict(training),
     }
-    draft = path.with_name(path.name + ".new")
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: bytes) -> None:
+    """Take up where the checkpoint was made.
+
+    Raises:
+        BadCheckpoint: the content cannot be read, or was made with other options.
+    """
+    state = _read(content)
+    differing = sorted(name for name in training if state["training"].get(name) != training[name])
+    if differing:
+        raise BadCheckpoint(f"the checkpoint was made with another {', '.join(differing)}")
+    try:
+        trainer.model.load_state_dict(state["model"])
+        trainer.solver.load_state_dict(state["solver"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise BadCheckpoint(f"the checkpoint belongs to another network or solver: {error}") from error
+    trainer.step = int(state["step"])
+
+
+def model_of_checkpoint(content: bytes) -> tuple[DetectNet, int]:
+    """The network of a checkpoint and its step, for exporting. Raises BadCheckpoint."""
+    state = _read(content)
+    model = DetectNet(int(state["classes"]))
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise BadCheckpoint(f"the checkpoint holds another network: {error}") from error
+    return model.eval(), int(state["step"])
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and have it on the disk on return."""
+    draft = path.with_name(f"{path.name}.new")
     with draft.open("wb") as file:
-        torch.save(state, file)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
 
 
-def load_checkpoint(trainer: Trainer, training: dict[str, Any], path: Path) -> None:
-    """Take up where the checkpoint was made.
-
-    Raises:
-        BadCheckpoint: the file cannot be read, or was made with other options.
-    """
+def _read(content: bytes) -> dict[str, Any]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
-        raise BadCheckpoint(f"{path.name} cannot be read: {error}") from error
-    differing = sorted(name for name in training if state["training"].get(name) != training[name])
-    if differing:
-        raise BadCheckpoint(f"{path.name} was made with another {', '.join(differing)}")
-    trainer.model.load_state_dict(state["model"])
-    trainer.solver.load_state_dict(state["solver"])
-    trainer.step = int(state["step"])
+        raise BadCheckpoint(f"the checkpoint cannot be read: {error}") from error
+    if not isinstance(state, dict) or any(part not in state for part in PARTS):
+        raise BadCheckpoint("the checkpoint is not one of this program")
+    return state

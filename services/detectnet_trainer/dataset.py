@@ -104,14 +104,13 @@ def class_names_of_folder(folder: Path) -> list[str]:
 
 
 def build_split(sources: Iterable[SourceImage], count: int, options: InputOptions, cache: Path) -> Split:
-    """Decode, pad and resize ``count`` pictures into the file ``cache``, then map it.
+    """Decode, pad and resize ``count`` pictures into the new file ``cache``, then map it.
 
     Raises:
         BadData: a picture or label cannot be used, or there are not ``count`` of them.
     """
-    draft = cache.with_suffix(".new")
     shape = (count, options.height, options.width, 3)
-    images = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
+    images = np.lib.format.open_memmap(cache, mode="w+", dtype=np.uint8, shape=shape)
     boxes: list[FloatArray] = []
     indices: list[npt.NDArray[np.int64]] = []
     iterator = iter(sources)
@@ -127,8 +126,13 @@ def build_split(sources: Iterable[SourceImage], count: int, options: InputOption
         raise BadData(f"there are {len(boxes)} pictures where {count} were expected")
     images.flush()
     del images
-    draft.replace(cache)
     return Split(np.load(cache, mmap_mode="r"), boxes, indices)
+
+
+def build_folder_split(folder: Path, size: tuple[int, int], classes: ClassMap, cache: Path) -> Split:
+    """A KITTI folder's pictures at a size (width, height), in the new file ``cache``. Raises BadData."""
+    count = sum(1 for path in (folder / "images").rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return build_split(read_kitti_folder(folder), count, InputOptions(*size, classes), cache)
 
 
 def prepare(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from detectnet_trainer.losses import detectnet_losses, total_loss
 from detectnet_trainer.model import DetectNet
 from detectnet_trainer.solver import make_solver, set_learning_rate
 
+MAX_WORKERS = 16
 _STEP_PRIME = 1_000_003
 
 
@@ -54,6 +56,8 @@ class Trainer:
         self._maker = maker
         self._training = training
         self._device = device
+        # A CPU computes far slower than one thread can prepare; a GPU needs what the processors give.
+        self._workers = min(os.cpu_count() or 1, MAX_WORKERS) if device.type == "cuda" else 1
         self._rate = solver_rate(training["lr_policy"], training["learning_rate"], self.plan.max_step)
 
     def learning_rate(self) -> float:
@@ -76,14 +80,14 @@ class Trainer:
                 for indices in self._maker.epoch_indices(epoch, effective)[done:]
                 for part in indices.reshape(accumulation, -1)
             ]
-            with contextlib.closing(self._maker.prefetch(epoch, micro)) as batches:
+            with contextlib.closing(self._maker.prefetch(epoch, micro, self._workers)) as batches:
                 while self.step < (epoch + 1) * self.plan.steps_per_epoch:
-                    report = self._take_step([next(batches) for _ in range(accumulation)])
+                    started = time.monotonic()
+                    report = self._take_step([next(batches) for _ in range(accumulation)], started)
                     if not after_step(report):
                         return
 
-    def _take_step(self, batches: list[Batch]) -> StepReport:
-        started = time.monotonic()
+    def _take_step(self, batches: list[Batch], started: float) -> StepReport:
         rate = self.learning_rate()
         set_learning_rate(self.solver, rate)
         # Dropout's draws belong to the step, so nothing of the generator need be saved.
@@ -94,7 +98,7 @@ class Trainer:
             losses = self._forward_backward(batch, len(batches))
             bbox += losses[0] / len(batches)
             cover += losses[1] / len(batches)
-        self._require_finite(bbox, cover)
+        self.require_finite(bbox, cover)
         self.solver.step()
         self.step += 1
         images = sum(len(batch.images) for batch in batches)
@@ -102,18 +106,20 @@ class Trainer:
         return StepReport(self.step, self.plan.epoch_of(self.step), rate, bbox, cover, images / seconds)
 
     def _forward_backward(self, batch: Batch, parts: int) -> tuple[float, float]:
-        images = batch.images.to(self._device, memory_format=torch.channels_last)
-        targets = batch.targets.to(self._device)
+        images = batch.images.to(self._device, memory_format=torch.channels_last, non_blocking=True)
+        targets = batch.targets.to(self._device, non_blocking=True)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training["precision"] == "bf16"):
             coverage, bboxes = self.model(images)
         loss_bbox, loss_coverage = detectnet_losses(coverage, bboxes, targets)
         (total_loss(loss_bbox, loss_coverage) / parts).backward()  # type: ignore[no-untyped-call] # torch's stub
         return float(loss_bbox.detach()), float(loss_coverage.detach())
 
-    def _require_finite(self, bbox: float, cover: float) -> None:
+    def require_finite(self, bbox: float, cover: float) -> None:
+        """Raise NotFinite when a loss, of training or of validation, is no number."""
         if math.isfinite(bbox) and math.isfinite(cover):
             return
+        rate = self._training["learning_rate"]
         raise NotFinite(
             f"the loss is no number any more at step {self.step} (loss_bbox {bbox}, loss_coverage {cover}); "
-            f"lower the learning rate {self.learning_rate():g}, for example to a third"
+            f"lower the learning rate {rate:g}, for example to {rate / 3:.1g}"
         )

@@ -4,7 +4,7 @@
 It reads the job's spec, goes on from the last committed checkpoint, and at each validation commits files
 and figures by one conditional write on the job's checkpoint document. An older attempt fails that write.
 
-Exit codes: 0 complete, 64 bad arguments, 65 bad data, 66 spec or data set missing, 73 superseded by a newer
+Exit codes: 0 complete, 64 bad arguments, 65 bad data, 66 spec or dataset missing, 73 superseded by a newer
 attempt, 75 the store stayed away (try again), 78 bad configuration, 143 checkpointed on SIGTERM. Any other
 one is worth a retry. The last line on standard error before a non-zero exit is one JSON object.
 """
@@ -16,14 +16,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from detectnet.learning_rate import BadPolicy
 from detectnet.sizes import IllegalSize
-from detectnet_trainer.checkpoint import BadCheckpoint, load_checkpoint
+from detectnet_trainer.checkpoint import BadCheckpoint, restore_checkpoint
+from detectnet_trainer.collapse import CollapseAlarm
 from detectnet_trainer.dataset import BadData
 from detectnet_trainer.engine import NotFinite, StepReport
 from detectnet_trainer.evaluate import Evaluation, evaluate
@@ -32,8 +34,10 @@ from detectnet_trainer.job_data import fetch_splits, load_spec
 from detectnet_trainer.job_progress import ProgressReporter
 from detectnet_trainer.session import Session, start_session
 from detectnet_trainer.solver import UnknownSolver
+from periscope.documents import DocumentMissing
+from periscope.ids import is_id
 from periscope.s3 import S3Store
-from periscope.settings import SettingsError
+from periscope.settings import SettingsError, required
 from periscope.store import ObjectMissing, ObjectStore, StoreUnavailable
 
 COMPLETE, BAD_ARGUMENTS, BAD_DATA, MISSING, SUPERSEDED, TRY_AGAIN, BAD_CONFIGURATION, ON_TERM = (
@@ -41,10 +45,21 @@ COMPLETE, BAD_ARGUMENTS, BAD_DATA, MISSING, SUPERSEDED, TRY_AGAIN, BAD_CONFIGURA
 )  # fmt: skip
 INTERNAL = 70
 
+
+class BadArguments(ValueError):
+    """The command line asks for no job or attempt that can exist."""
+
+
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
+    ((BadArguments,), BAD_ARGUMENTS, "bad_arguments", "give --job a job's id and --attempt a number from 1"),
     ((BadData,), BAD_DATA, "bad_data", "mend the file that is named, upload a new version and start again"),
     ((NotFinite,), BAD_DATA, "not_finite", "start again with a lower learning rate"),
-    ((ObjectMissing,), MISSING, "missing", "check that the job and its data set version still exist"),
+    (
+        (ObjectMissing, DocumentMissing),
+        MISSING,
+        "missing",
+        "check that the job and its dataset version still exist",
+    ),
     ((Superseded,), SUPERSEDED, "superseded", "nothing: a newer attempt of this job goes on"),
     ((StoreUnavailable,), TRY_AGAIN, "store_unavailable", "check the object store; the job is tried again"),
     (
@@ -58,34 +73,46 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
 
 def run_job(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ) -> int:
     """Train as the job's spec says; return the exit code. Never raises for what can be foreseen."""
+    return report_failures(lambda: train(S3Store.from_environ(environ), job_id, attempt, environ))
+
+
+def report_failures(run: Callable[[], int]) -> int:
+    """Run; turn what is raised into an exit code and one line of JSON on standard error."""
     try:
-        store = S3Store.from_environ(environ)
-        return train(store, job_id, attempt, environ)
+        return run()
     except Exception as error:  # noqa: BLE001 - the process's edge: every failure becomes an exit code
         for types, status, code, advice in _FAILURES:
             if isinstance(error, types):
+                if type(error) in (ValueError, KeyError):
+                    traceback.print_exc()  # These may also be a mistake of this program.
                 _report_failure(str(error), code, advice)
                 return status
+        traceback.print_exc()
         _report_failure(f"{type(error).__name__}: {error}", "internal", "see the log; the job is tried again")
         return INTERNAL
 
 
 def train(store: ObjectStore, job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
-    """The job itself. Raises what ``run_job`` turns into exit codes."""
+    """The job itself. Raises what ``report_failures`` turns into exit codes."""
+    if not is_id(job_id) or attempt < 1:
+        raise BadArguments(f"there is no attempt {attempt} of a job {job_id!r}")
     term = _TermFlag()
-    work_dir = Path(environ["PERISCOPE_WORK_DIR"]) / "jobs" / job_id
+    work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / job_id
     work_dir.mkdir(parents=True, exist_ok=True)
     spec = load_spec(store, job_id)
-    commits = Commits(store, job_id, attempt, work_dir)
+    commits = Commits(store, job_id, attempt)
     commits.claim()
-    _say("reading the data set")
-    train_split, validation_split = fetch_splits(store, spec, work_dir)
+    _say("reading the dataset")
+    train_split, validation_split = fetch_splits(store, spec, work_dir, attempt)
+    if term.is_set:
+        _say("SIGTERM: nothing to save yet")
+        return ON_TERM
     names = tuple(spec["network"]["classes"])
     session = start_session(train_split, validation_split, names, spec["training"])
     for warning in session.warnings:
         _say(warning)
-    if (path := commits.fetch_latest()) is not None:
-        load_checkpoint(session.trainer, session.training, path)
+    if (checkpoint := commits.fetch_latest()) is not None:
+        restore_checkpoint(session.trainer, session.training, checkpoint)
         _say(f"going on after step {session.trainer.step} of {session.trainer.plan.max_step}")
     reporter = ProgressReporter(
         environ.get("PERISCOPE_PROGRESS_URL"), environ.get("PERISCOPE_PROGRESS_TOKEN", ""), session.trainer
@@ -117,6 +144,7 @@ class _Loop:
         self._reporter = reporter
         self._term = term
         self._network = network
+        self._alarm = CollapseAlarm()
         self._since_validation: list[StepReport] = []
 
     def after_step(self, report: StepReport) -> bool:
@@ -144,11 +172,14 @@ class _Loop:
             session.device,
             session.training["val_batch_size"],
         )
+        session.trainer.require_finite(evaluation.loss_bbox, evaluation.loss_coverage)
         metrics = _metrics(self._since_validation, evaluation)
         self._since_validation = []
         self._commits.commit_epoch(session, self._network, metrics)
         self._reporter.post(report, evaluation.as_dict())
         _say(_summary(report, session, evaluation, time.monotonic() - started))
+        if (warning := self._alarm.check(evaluation, report.epoch)) is not None:
+            _say(f"WARNING: {warning}")
 
 
 class _TermFlag:

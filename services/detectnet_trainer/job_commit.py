@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
-from detectnet_trainer.checkpoint import save_checkpoint
+from detectnet_trainer.checkpoint import dump_checkpoint
 from detectnet_trainer.export import export_snapshot, parity_file
 from detectnet_trainer.session import Session
 from periscope import keys
@@ -20,7 +19,7 @@ CHECKPOINT = "checkpoint.pt"
 KEPT_CHECKPOINTS = 2
 PATIENCE_S = 600.0
 """How long the store may stay away before the attempt gives up."""
-MAX_BACKOFF_S = 20.0
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.5, 20.0
 
 Result = TypeVar("Result")
 
@@ -32,33 +31,24 @@ class Superseded(Exception):
 class Commits:
     """The checkpoint document of one job as one attempt sees it."""
 
-    def __init__(
-        self, store: ObjectStore, job_id: str, attempt: int, work_dir: Path, patience_s: float = PATIENCE_S
-    ) -> None:
+    def __init__(self, store: ObjectStore, job_id: str, attempt: int, patience_s: float = PATIENCE_S) -> None:
         self._store = store
         self._documents = Documents(store)
         self._job_id = job_id
         self._attempt = attempt
-        self._work_dir = work_dir
         self._patience_s = patience_s
 
     def claim(self) -> None:
         """Shut out older attempts. Raises Superseded when this one is the older."""
         self._change(lambda body: body)
 
-    def fetch_latest(self) -> Path | None:
-        """The newest committed checkpoint as a local file, or None before the first."""
-        body = self._patiently(lambda: self._documents.get(KIND, self._job_id)).body
+    def fetch_latest(self) -> bytes | None:
+        """The newest committed checkpoint, or None before the first."""
+        body = patiently(lambda: self._documents.get(KIND, self._job_id), self._patience_s).body
         if body["latest"] is None:
             return None
         file = body["latest"]["file"]
-        path = self._work_dir / CHECKPOINT
-        if not (path.exists() and _sha256(path.read_bytes()) == file["sha256"]):
-            content = self._patiently(lambda: b"".join(self._store.iterate(file["key"])))
-            if _sha256(content) != file["sha256"]:
-                raise StoreUnavailable(f"{file['key']} is not what was committed")
-            path.write_bytes(content)
-        return path
+        return patiently(lambda: self._fetch(file["key"], file["sha256"]), self._patience_s)
 
     def commit_epoch(self, session: Session, network: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
         """Store the snapshot, its proof and the checkpoint, then make them count together."""
@@ -105,13 +95,11 @@ class Commits:
         return {"step": step, "epoch": round(session.trainer.plan.epoch_of(step), 3), "file": dict(file)}
 
     def _put_checkpoint(self, session: Session) -> dict[str, Any]:
-        path = self._work_dir / CHECKPOINT
-        save_checkpoint(session.trainer, session.training, path)
-        return self._put(session.trainer.step, CHECKPOINT, path.read_bytes())
+        return self._put(session.trainer.step, CHECKPOINT, dump_checkpoint(session.trainer, session.training))
 
     def _put(self, step: int, name: str, content: bytes) -> dict[str, Any]:
         key = keys.attempt_epoch_file(self._job_id, self._attempt, step, name)
-        self._patiently(lambda: self._store.put(key, content))
+        patiently(lambda: self._store.put(key, content), self._patience_s)
         return {"key": key, "sha256": _sha256(content), "size_bytes": len(content)}
 
     def _drop_old(self, body: Body) -> None:
@@ -132,20 +120,27 @@ class Commits:
                 raise Superseded(f"attempt {body['attempt']} has taken over from attempt {self._attempt}")
             return change(body) | {"attempt": self._attempt}
 
-        return self._patiently(lambda: self._documents.update(KIND, self._job_id, guarded)).body
+        return patiently(lambda: self._documents.update(KIND, self._job_id, guarded), self._patience_s).body
 
-    def _patiently(self, call: Callable[[], Result]) -> Result:
-        """Call again while the store is away, up to the patience. Raises StoreUnavailable."""
-        deadline = time.monotonic() + self._patience_s
-        backoff_s = 0.5
-        while True:
-            try:
-                return call()
-            except StoreUnavailable:
-                if time.monotonic() + backoff_s > deadline:
-                    raise
-                time.sleep(backoff_s)
-                backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
+    def _fetch(self, key: str, sha256: str) -> bytes:
+        content = b"".join(self._store.iterate(key))
+        if _sha256(content) != sha256:
+            raise StoreUnavailable(f"{key} came damaged from the store")
+        return content
+
+
+def patiently(call: Callable[[], Result], patience_s: float = PATIENCE_S) -> Result:
+    """Call again while the store is away, up to the patience. Raises StoreUnavailable."""
+    deadline = time.monotonic() + patience_s
+    backoff_s = FIRST_BACKOFF_S
+    while True:
+        try:
+            return call()
+        except StoreUnavailable:
+            if time.monotonic() + backoff_s > deadline:
+                raise
+            time.sleep(backoff_s)
+            backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
 
 
 def _sha256(content: bytes) -> str:

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-import torch
-from torch import nn
+from torch import nn, optim
 
 from detectnet import network
 from detectnet_trainer.model import DetectNet
 
 MOMENTUM = 0.9
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPS = 1e-8
-SOLVERS = ("adam", "sgd")
+RMS_DECAY = 0.99
+DELTA = 1e-8
+"""Caffe's default against division by zero."""
+
+# The learning rate is set before each step by set_learning_rate, so it starts at 0 everywhere.
+SOLVERS: Mapping[str, Callable[..., optim.Optimizer]] = {
+    "sgd": partial(optim.SGD, lr=0.0, momentum=MOMENTUM),
+    "nesterov": partial(optim.SGD, lr=0.0, momentum=MOMENTUM, nesterov=True),
+    "adagrad": partial(optim.Adagrad, lr=0.0, eps=DELTA),
+    "rmsprop": partial(optim.RMSprop, lr=0.0, alpha=RMS_DECAY, eps=DELTA),
+    "adadelta": partial(optim.Adadelta, lr=0.0, rho=MOMENTUM, eps=DELTA),
+    "adam": partial(optim.Adam, lr=0.0, betas=(MOMENTUM, 0.999), eps=DELTA),
+}
+"""DIGITS's six, with its parameters."""
 
 
 class UnknownSolver(ValueError):
     """There is no solver of this name."""
 
 
-def make_solver(model: DetectNet, name: str, weight_decay: float) -> torch.optim.Optimizer:
+def make_solver(model: DetectNet, name: str, weight_decay: float) -> optim.Optimizer:
     """The optimiser; its learning rate is set before each step by :func:`set_learning_rate`.
 
     Raises:
         UnknownSolver: the name is none of SOLVERS.
     """
-    groups = _groups(model, weight_decay)
-    if name == "adam":
-        return torch.optim.Adam(groups, lr=0.0, betas=ADAM_BETAS, eps=ADAM_EPS)
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM)
-    raise UnknownSolver(f"there is no solver {name!r}; there are {', '.join(SOLVERS)}")
+    if name not in SOLVERS:
+        raise UnknownSolver(f"there is no solver {name!r}; there are {', '.join(SOLVERS)}")
+    return SOLVERS[name](_groups(model, weight_decay))
 
 
-def set_learning_rate(solver: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(solver: optim.Optimizer, rate: float) -> None:
     """Give every group the base rate times its multiplier."""
     for group in solver.param_groups:
         group["lr"] = rate * group["lr_mult"]
