@@ -1,0 +1,133 @@
+"""``periscope dataset``."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.unit.periscope_cli.conftest import Ran
+from tests.unit.periscope_cli.fake_services import FakeServices, ulid
+
+Periscope = Callable[..., Ran]
+
+
+def test_a_folder_is_pushed_as_a_tar_in_parts(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert (ran.code, ran.out) == (0, "dive version 1\n")
+    (parts,) = services.uploads.values()
+    assert len(parts) > 1
+    with tarfile.open(fileobj=io.BytesIO(services.uploaded())) as tar:
+        assert tar.getnames()[:4] == [
+            "train/images/0.jpg", "train/images/1.jpg", "train/images/2.jpg", "train/labels/0.txt"
+        ]  # fmt: skip
+        assert len(tar.getnames()) == 12
+
+
+def test_the_same_files_give_the_same_upload_whatever_their_times(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    periscope("dataset", "push", "dive", kitti)
+    first = services.uploaded()
+    services.uploads.clear()
+    for path in kitti.rglob("*.txt"):
+        os.utime(path, (1, 1))
+        path.chmod(0o600)
+    periscope("dataset", "push", "dive", kitti)
+
+    assert services.uploaded() == first
+
+
+def test_options_reach_the_ingest(periscope: Periscope, services: FakeServices, kitti: Path) -> None:
+    periscope(
+        "dataset", "push", "dive", kitti, "--classes", "gate,buoy",
+        "--resize", "640x480", "--pad", "656x496", "--val-min-box-size", 25,
+    )  # fmt: skip
+
+    (body,) = services.bodies("POST", f"/v1/datasets/{ulid(1)}/uploads/{ulid(100)}:finalize")
+    assert body["options"] == {
+        "classes": ["gate", "buoy"],
+        "resize": {"width": 640, "height": 480},
+        "pad": {"width": 656, "height": 496},
+        "val_min_box_size": 25,
+    }
+
+
+def test_a_second_push_goes_to_the_same_dataset(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    periscope("dataset", "push", "dive", kitti)
+    ran = periscope("dataset", "push", "dive", kitti, "--json")
+
+    assert ran.document["dataset"]["id"] == ulid(1)
+    assert list(services.datasets) == ["dive"]
+
+
+def test_every_error_of_a_failed_ingest_is_printed_with_file_line_and_advice(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    error = {
+        "file": "train/labels/1.txt",
+        "line": 7,
+        "code": "x",
+        "message": "left is 'a'",
+        "advice": "fix it",
+    }
+    services.ingest_states = [
+        {"state": "FAILED", "version": None, "errors": [error, {"message": "no boxes"}]}
+    ]
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert ran.code == 1
+    assert "train/labels/1.txt:7: left is 'a'\n      fix it\n" in ran.err
+    assert "archive: no boxes" in ran.err
+
+
+def test_a_failed_ingest_is_one_json_document_on_standard_output(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    services.ingest_states = [{"state": "FAILED", "errors": [{"message": "no boxes"}]}]
+    ran = periscope("--json", "dataset", "push", "dive", kitti)
+
+    assert ran.document["error"]["exit_code"] == ran.code == 1
+    assert ran.document["error"]["details"]["errors"] == [{"message": "no boxes"}]
+
+
+def test_a_folder_that_is_no_kitti_folder_is_refused_before_anything_is_sent(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    (kitti / "val" / "labels").rename(kitti / "val" / "lables")
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert ran.code == 2
+    assert "val/labels missing" in ran.err
+    assert services.requests == []
+
+
+def test_an_archive_goes_as_it_is(periscope: Periscope, services: FakeServices, tmp_path: Path) -> None:
+    archive = tmp_path / "dive.zip"
+    archive.write_bytes(b"PK" * 5000)
+    periscope("dataset", "push", "dive", archive)
+
+    assert services.uploaded() == archive.read_bytes()
+
+
+def test_a_service_that_is_away_for_a_moment_costs_nothing(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    services.answer_503 = 2
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert ran.code == 0
+
+
+def test_an_unknown_dataset_is_named(periscope: Periscope) -> None:
+    ran = periscope("dataset", "show", "dive-13")
+
+    assert ran.code == 4
+    assert "there is no dataset 'dive-13'" in ran.err
