@@ -1,67 +1,16 @@
-"""Documents, versions, blobs, leases and uploads over a store."""
+"""JSON documents over a store that may lose answers."""
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from periscope import keys
-from periscope.blobs import put_blob, put_blob_file
 from periscope.documents import Conflict, DocumentMissing, Documents
-from periscope.lease import Lease
-from periscope.probe import StoreNotTrusted, prove_conditional_writes
 from periscope.store import StoreUnavailable
-from periscope.uploads import IncompleteUpload, UnknownUpload, Uploads, plan_parts
-from periscope.versions import Versions
 from tests.fakes import MemoryStore
-
-
-class LosesAnswers(MemoryStore):
-    """Does the next conditional write and then fails to say so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lose_next = False
-
-    def put_if_absent(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:
-        return self._lost(super().put_if_absent(key, body))
-
-    def put_if_match(
-        self, key: str, body: bytes, etag: str, *, content_type: str = "application/json"
-    ) -> str:
-        return self._lost(super().put_if_match(key, body, etag))
-
-    def _lost(self, etag: str) -> str:
-        if self.lose_next:
-            self.lose_next = False
-            raise StoreUnavailable("the answer is lost")
-        return etag
-
-
-class IgnoresConditions(MemoryStore):
-    """A store that takes every conditional write."""
-
-    def put_if_absent(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:
-        return self.put(key, body)
-
-
-class IgnoresMatches(MemoryStore):
-    """A store that takes every replacement."""
-
-    def put_if_match(
-        self, key: str, body: bytes, etag: str, *, content_type: str = "application/json"
-    ) -> str:
-        return self.put(key, body)
-
-
-@pytest.fixture
-def documents(memory_store: MemoryStore) -> Documents:
-    return Documents(memory_store)
+from tests.unit.periscope.troubled_stores import LosesAnswers, LosesRequests, RefusesOnce
 
 
 def test_a_document_is_made_read_and_changed(documents: Documents) -> None:
@@ -132,29 +81,94 @@ def test_a_write_whose_answer_is_lost_is_found_again() -> None:
     assert documents.replace(changed, {"n": 3}).body["n"] == 3
 
 
-def test_a_write_that_never_arrived_stays_in_doubt(
-    memory_store: MemoryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(*_: object, **__: object) -> str:
-        raise StoreUnavailable("no answer")
-
-    monkeypatch.setattr(memory_store, "put_if_absent", away)
+def test_a_claim_whose_request_is_lost_stays_in_doubt() -> None:
+    store = LosesRequests()
+    store.lose_next = True
 
     with pytest.raises(StoreUnavailable):
-        Documents(memory_store).create("jobs", {"n": 1})
+        Documents(store).create("jobs", {"n": 1})
+    assert store.keys() == []
 
 
-def test_an_unchanged_list_costs_one_listing_and_no_reads(
+def test_a_change_whose_request_is_lost_stays_in_doubt() -> None:
+    store = LosesRequests()
+    documents = Documents(store)
+    made = documents.create("jobs", {"n": 1})
+    store.lose_next = True
+
+    with pytest.raises(StoreUnavailable):
+        documents.replace(made, {"n": 2})
+    assert documents.get("jobs", made.id).body["n"] == 1
+
+
+def test_a_lost_answer_does_not_make_a_counter_count_twice() -> None:
+    store = LosesAnswers()
+    documents = Documents(store)
+    made = documents.create("counters", {"n": 0})
+    store.lose_next = True
+
+    documents.update("counters", made.id, lambda body: body | {"n": body["n"] + 1})
+
+    assert documents.get("counters", made.id).body["n"] == 1
+
+
+def test_a_lost_answer_to_a_claim_that_another_won_is_a_conflict() -> None:
+    store = LosesRequests()
+    documents = Documents(store)
+    made = documents.create("jobs", {"n": 1})
+    store.lose_next = True
+
+    with pytest.raises(Conflict):
+        documents.create("jobs", {"n": 2}, made.id)
+
+
+def test_a_refused_claim_on_a_free_key_is_made_again() -> None:
+    store = RefusesOnce()
+
+    made = Documents(store).create("jobs", {"n": 1})
+
+    assert Documents(store).get("jobs", made.id).body["n"] == 1
+
+
+def test_a_document_that_was_removed_cannot_be_replaced(documents: Documents) -> None:
+    made = documents.create("jobs", {"n": 1})
+    documents.delete("jobs", made.id)
+
+    with pytest.raises(Conflict):
+        documents.replace(made, {"n": 2})
+
+
+def test_a_document_that_keeps_changing_is_given_up(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("periscope.documents.BACKOFF_S", 0)
+    made = documents.create("jobs", {"n": 0})
+
+    def another_was_first(body: dict[str, Any]) -> dict[str, Any]:
+        documents.replace(documents.get("jobs", made.id), body | {"n": body["n"] + 1})
+        return body
+
+    with pytest.raises(Conflict, match="kept changing"):
+        documents.update("jobs", made.id, another_was_first)
+
+
+def test_a_body_without_json_form_is_never_written(documents: Documents, memory_store: MemoryStore) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        documents.create("jobs", {"loss": float("nan")})
+    assert memory_store.keys() == []
+
+
+def test_an_unchanged_list_of_10_000_costs_one_listing_and_no_reads(
     documents: Documents, memory_store: MemoryStore
 ) -> None:
-    for number in range(300):
+    for number in range(10_000):
         documents.create("jobs", {"n": number})
     documents.list("jobs")
     memory_store.calls.clear()
 
     found = documents.list("jobs")
 
-    assert [document.body["n"] for document in found] == list(range(300))
+    assert [document.body["n"] for document in found] == list(range(10_000))
     assert memory_store.calls.get("get", 0) == 0
     assert memory_store.calls["list"] == 1
 
@@ -185,148 +199,3 @@ def test_a_name_belongs_to_who_claims_it_first(documents: Documents) -> None:
     assert documents.claim_name("models", "dive", "B") == "B"
     assert documents.id_of_name("datasets", "dive") == "A"
     assert documents.id_of_name("datasets", "other") is None
-
-
-def test_versions_of_many_publishers_have_no_gap(memory_store: MemoryStore) -> None:
-    versions = Versions(memory_store, "models")
-
-    with ThreadPoolExecutor(8) as pool:
-        numbers = list(pool.map(lambda who: versions.publish("m", lambda _: {"who": who})[0], range(30)))
-
-    assert sorted(numbers) == list(range(1, 31))
-    assert [manifest["version"] for manifest in versions.list("m")] == list(range(1, 31))
-    assert sorted(manifest["who"] for manifest in versions.list("m")) == list(range(30))
-
-
-def test_a_publisher_whose_answer_is_lost_does_not_publish_twice() -> None:
-    store = LosesAnswers()
-    store.lose_next = True
-
-    number, _ = Versions(store, "models").publish("m", lambda _: {"who": "me"})
-
-    assert number == 1
-    assert Versions(store, "models").latest("m") == 1
-
-
-def test_equal_content_is_stored_once(memory_store: MemoryStore, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"same")
-
-    first, second = put_blob(memory_store, b"same"), put_blob_file(memory_store, path)
-
-    assert first == second
-    assert memory_store.get(first.key).body == b"same"
-    assert memory_store.calls.get("put_file", 0) == 0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.moment = datetime(2030, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.moment
-
-
-def test_a_lease_has_one_holder_until_it_expires(documents: Documents) -> None:
-    clock = Clock()
-    mine = Lease(documents, "leader", "me", 10, clock)
-    yours = Lease(documents, "leader", "you", 10, clock)
-
-    assert mine.acquire()
-    assert mine.acquire()
-    assert not yours.acquire()
-    clock.moment += timedelta(seconds=11)
-    assert yours.acquire()
-    assert not mine.acquire()
-
-
-def test_a_released_lease_is_free_at_once(documents: Documents) -> None:
-    mine, yours = Lease(documents, "leader", "me", 10), Lease(documents, "leader", "you", 10)
-    mine.acquire()
-    yours.release()
-    assert not yours.acquire()
-    mine.release()
-
-    assert yours.acquire()
-
-
-def test_of_many_that_want_a_lease_one_gets_it(documents: Documents) -> None:
-    barrier = threading.Barrier(6)
-
-    def acquire(number: int) -> bool:
-        lease = Lease(documents, "leader", str(number), 10)
-        barrier.wait()
-        return lease.acquire()
-
-    with ThreadPoolExecutor(6) as pool:
-        assert sum(pool.map(acquire, range(6))) == 1
-
-
-@pytest.mark.parametrize("store", [IgnoresConditions(), IgnoresMatches()], ids=["If-None-Match", "If-Match"])
-def test_a_store_that_ignores_conditions_is_not_trusted(store: MemoryStore) -> None:
-    with pytest.raises(StoreNotTrusted, match=r"conditional writes|holds nothing"):
-        prove_conditional_writes(store)
-
-
-@pytest.fixture
-def uploads(memory_store: MemoryStore, documents: Documents) -> Uploads:
-    return Uploads(memory_store, documents)
-
-
-def send(store: MemoryStore, upload: dict[str, Any], number: int, body: bytes) -> None:
-    store_id = upload["parts"][0]["url"].split("upload=")[1].split("&")[0]
-    store.put_part(keys.upload(upload["upload_id"]), store_id, number, body)
-
-
-def test_an_upload_is_finished_once_and_answers_again(uploads: Uploads, memory_store: MemoryStore) -> None:
-    upload = uploads.create("datasets", "D", "a.zip", 5)
-    send(memory_store, upload, 1, b"hello")
-
-    first, second = uploads.finish(upload["upload_id"], "D"), uploads.finish(upload["upload_id"], "D")
-
-    assert first == second
-    assert memory_store.get(first.key).body == b"hello"
-
-
-def test_a_finish_that_died_after_completing_is_made_good(
-    uploads: Uploads, memory_store: MemoryStore
-) -> None:
-    upload = uploads.create("datasets", "D", "a.zip", 5)
-    send(memory_store, upload, 1, b"hello")
-    store_id = upload["parts"][0]["url"].split("upload=")[1].split("&")[0]
-    key = keys.upload(upload["upload_id"])
-    memory_store.complete_upload(key, store_id, memory_store.list_parts(key, store_id))
-
-    assert uploads.finish(upload["upload_id"], "D").size_bytes == 5
-
-
-def test_a_part_of_the_wrong_size_is_named(uploads: Uploads, memory_store: MemoryStore) -> None:
-    upload = uploads.create("datasets", "D", "a.zip", 5)
-    send(memory_store, upload, 1, b"hell")
-
-    with pytest.raises(IncompleteUpload, match="part 1"):
-        uploads.finish(upload["upload_id"], "D")
-    send(memory_store, upload, 1, b"hello")
-    assert uploads.finish(upload["upload_id"], "D").size_bytes == 5
-
-
-def test_a_discarded_or_foreign_upload_is_unknown(uploads: Uploads, memory_store: MemoryStore) -> None:
-    upload = uploads.create("datasets", "D", "a.zip", 5)
-    with pytest.raises(UnknownUpload):
-        uploads.finish(upload["upload_id"], "E")
-    uploads.discard(upload["upload_id"])
-    uploads.discard(upload["upload_id"])
-
-    with pytest.raises(UnknownUpload):
-        uploads.finish(upload["upload_id"], "D")
-    with pytest.raises(UnknownUpload):
-        uploads.finish("../../etc", "D")
-
-
-def test_parts_are_few_and_cover_the_file() -> None:
-    for size_bytes in (0, 1, 16 << 20, (16 << 20) + 1, 100 << 30):
-        parts = plan_parts(size_bytes)
-
-        assert sum(part["size_bytes"] for part in parts) == size_bytes
-        assert 1 <= len(parts) <= 1000
-        assert [part["number"] for part in parts] == list(range(1, len(parts) + 1))

@@ -1,221 +1,25 @@
-"""The application every service starts from: errors, roles, ids, probes, pages, idempotency."""
+"""The application every service starts from: request ids, logs, probes, metrics, its own description."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+import json
+import logging
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Response
+import structlog
 from flask.testing import FlaskClient
 from flask_openapi3 import OpenAPI
-from prometheus_client import CollectorRegistry
-from pydantic import Field
+from werkzeug.test import Client
 
-from periscope import job_tokens
-from periscope.documents import Documents
-from periscope.store import StoreUnavailable
 from periscope.tokens import Tokens
-from periscope.web.app import create_service_app
-from periscope.web.auth import public, requires, unprotected_routes
 from periscope.web.gunicorn_conf import only_probes
-from periscope.web.idempotency import idempotent, install_idempotency
+from periscope.web.logs import configure_logging
 from periscope.web.pages import page
-from periscope.web.problems import BadRequest, NotFound, map_errors
-from periscope.wire.base import RequestModel
-from tests.fakes import MemoryStore
-
-ADMIN = "the-admin-token"
-
-
-class Thing(RequestModel):
-    name: str
-    size: int = Field(1, ge=1)
-
-
-class OwnError(Exception):
-    pass
-
-
-class StoreState:
-    away = False
-
-    def require(self) -> None:
-        if self.away:
-            raise StoreUnavailable("gone")
-
-
-@pytest.fixture
-def tokens(memory_store: MemoryStore) -> Tokens:
-    return Tokens(Documents(memory_store), ADMIN)
-
-
-@pytest.fixture
-def state() -> StoreState:
-    return StoreState()
-
-
-@pytest.fixture
-def app(memory_store: MemoryStore, tokens: Tokens, state: StoreState) -> OpenAPI:
-    app = create_service_app(
-        "things",
-        "1",
-        authenticator=tokens.authenticate,
-        store_ready=state.require,
-        metrics_registry=CollectorRegistry(),
-    )
-    install_idempotency(app, Documents(memory_store))
-    made: list[str] = []
-
-    @app.post("/v1/things")
-    @requires("editor")
-    @idempotent
-    def make(body: Thing) -> Response:
-        made.append(body.name)
-        return Response(
-            f'{{"made": {len(made)}}}',
-            201,
-            {"Location": f"/v1/things/{len(made)}"},
-            mimetype="application/json",
-        )
-
-    @app.get("/v1/things")
-    @requires("viewer")
-    def show() -> dict[str, Any]:
-        return {"made": made}
-
-    @app.get("/v1/own")
-    @requires("device")
-    def own() -> dict[str, Any]:
-        return {}
-
-    @app.get("/v1/broken")
-    @public
-    def broken() -> dict[str, Any]:
-        raise ZeroDivisionError("a secret")
-
-    @app.get("/v1/mapped")
-    @public
-    def mapped() -> dict[str, Any]:
-        raise OwnError("there is none")
-
-    @app.get("/v1/away")
-    @public
-    def away() -> dict[str, Any]:
-        raise StoreUnavailable("internal address")
-
-    map_errors(app, {OwnError: NotFound})
-    return app
-
-
-@pytest.fixture
-def client(app: OpenAPI) -> FlaskClient:
-    return app.test_client()
-
-
-def bearer(text: str = ADMIN) -> dict[str, str]:
-    return {"Authorization": f"Bearer {text}"}
-
-
-CASES: dict[str, tuple[int, Callable[[FlaskClient], Any]]] = {
-    "no such route": (404, lambda client: client.get("/v1/nothing")),
-    "wrong method": (405, lambda client: client.delete("/v1/things", headers=bearer())),
-    "too large": (413, lambda client: client.post("/v1/things", data=b"x" * (2 << 20), headers=bearer(), content_type="application/json")),
-    "wrong type": (415, lambda client: client.post("/v1/things", data=b"name=x", headers=bearer(), content_type="text/plain")),
-    "no JSON": (400, lambda client: client.post("/v1/things", data=b"{", headers=bearer(), content_type="application/json")),
-    "unknown field": (422, lambda client: client.post("/v1/things", json={"name": "a", "nmae": 1}, headers=bearer())),
-    "bad value": (422, lambda client: client.post("/v1/things", json={"name": "a", "size": 0}, headers=bearer())),
-    "no body": (422, lambda client: client.post("/v1/things", headers=bearer())),
-    "no token": (401, lambda client: client.get("/v1/things")),
-    "bad token": (401, lambda client: client.get("/v1/things", headers=bearer("nonsense"))),
-    "a crash": (500, lambda client: client.get("/v1/broken")),
-    "an own error": (404, lambda client: client.get("/v1/mapped")),
-    "no store": (503, lambda client: client.get("/v1/away")),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", CASES)
-def test_every_error_is_a_problem_document(client: FlaskClient, what: str) -> None:
-    status, call = CASES[what]
-
-    answer = call(client)
-
-    assert answer.status_code == status
-    assert answer.content_type == "application/problem+json"
-    document = answer.get_json()
-    assert document["status"] == status
-    assert document["title"]
-    assert document["detail"]
-    assert document["request_id"] == answer.headers["X-Request-Id"]
-
-
-def test_a_crash_tells_nothing_of_itself(client: FlaskClient) -> None:
-    assert "secret" not in client.get("/v1/broken").get_data(as_text=True)
-    assert "internal" not in client.get("/v1/away").get_data(as_text=True)
-
-
-def test_a_wrong_field_is_pointed_at(client: FlaskClient) -> None:
-    answer = client.post("/v1/things", json={"size": 0, "nmae": "a"}, headers=bearer())
-
-    pointers = {error["pointer"] for error in answer.get_json()["errors"]}
-    assert pointers == {"/name", "/size", "/nmae"}
-
-
-def test_what_must_wait_says_how_long(client: FlaskClient) -> None:
-    assert int(client.get("/v1/away").headers["Retry-After"]) > 0
-
-
-@pytest.mark.parametrize(
-    ("role", "may"),
-    [
-        ("viewer", {"GET"}),
-        ("editor", {"GET", "POST"}),
-        ("admin", {"GET", "POST", "OWN"}),
-        ("device", {"OWN"}),
-    ],
-)
-def test_each_role_may_do_what_it_should(
-    client: FlaskClient, tokens: Tokens, role: Any, may: set[str]
-) -> None:
-    text, _ = tokens.issue(role, "somebody")
-    answers = {
-        "GET": client.get("/v1/things", headers=bearer(text)),
-        "POST": client.post("/v1/things", json={"name": "a"}, headers=bearer(text)),
-        "OWN": client.get("/v1/own", headers=bearer(text)),
-    }
-
-    assert {name for name, answer in answers.items() if answer.status_code < 300} == may
-    assert {answer.status_code for name, answer in answers.items() if name not in may} <= {403}
-
-
-def test_a_route_that_names_no_role_is_refused_and_found(app: OpenAPI) -> None:
-    assert unprotected_routes(app) == []
-
-    @app.get("/v1/forgotten")
-    def forgotten() -> dict[str, Any]:
-        return {}
-
-    assert unprotected_routes(app) == ["/v1/forgotten"]
-    assert app.test_client().get("/v1/forgotten", headers=bearer()).status_code == 403
-
-
-def test_a_token_is_hashed_at_rest_and_can_be_revoked(memory_store: MemoryStore, tokens: Tokens) -> None:
-    text, document = tokens.issue("viewer", "grafana")
-
-    assert text.encode() not in memory_store.get(f"documents/tokens/{document.id}").body
-    assert tokens.authenticate(text) is not None
-    assert tokens.revoke(document.id)
-    assert tokens.authenticate(text) is None
-    assert not tokens.revoke(document.id)
-
-
-def test_a_token_of_another_secret_is_nobody(tokens: Tokens) -> None:
-    text, _ = tokens.issue("viewer", "one")
-
-    assert tokens.authenticate(text[:-1] + ("a" if text[-1] != "a" else "b")) is None
-    assert tokens.authenticate("psc_x_y") is None
-    assert tokens.authenticate("") is None
+from periscope.web.problems import BadRequest
+from tests.unit.periscope.things import StoreState, bearer
 
 
 def test_a_given_request_id_is_kept_and_a_wild_one_is_not(client: FlaskClient) -> None:
@@ -249,8 +53,6 @@ def test_requests_are_counted_by_route(client: FlaskClient) -> None:
 
 
 def test_the_second_port_serves_probes_only(app: OpenAPI) -> None:
-    from werkzeug.test import Client
-
     client = Client(only_probes(app.wsgi_app))
 
     assert client.get("/livez").status_code == 200
@@ -268,25 +70,6 @@ def test_the_service_describes_itself(client: FlaskClient) -> None:
     assert "https://" not in docs.get_data(as_text=True)
 
 
-def test_a_repeated_request_acts_once(client: FlaskClient) -> None:
-    headers = bearer() | {"Idempotency-Key": "k1"}
-    first = client.post("/v1/things", json={"name": "a"}, headers=headers)
-    second = client.post("/v1/things", json={"name": "a"}, headers=headers)
-    third = client.post("/v1/things", json={"name": "a"}, headers=bearer() | {"Idempotency-Key": "k2"})
-
-    assert first.get_json() == second.get_json() == {"made": 1}
-    assert second.status_code == 201
-    assert second.headers["Location"] == "/v1/things/1"
-    assert third.get_json() == {"made": 2}
-
-
-def test_a_key_with_another_body_is_refused(client: FlaskClient) -> None:
-    headers = bearer() | {"Idempotency-Key": "k1"}
-    client.post("/v1/things", json={"name": "a"}, headers=headers)
-
-    assert client.post("/v1/things", json={"name": "b"}, headers=headers).status_code == 422
-
-
 def test_pages_go_on_where_they_stopped() -> None:
     items = [f"{number:02d}" for number in range(7)]
     first, token = page(items, 3, None, str)
@@ -299,14 +82,102 @@ def test_pages_go_on_where_they_stopped() -> None:
         page(items, 3, "\xff", str)
 
 
-def test_a_job_token_is_good_for_its_attempt_until_it_expires() -> None:
-    now = datetime(2030, 1, 1, tzinfo=UTC)
-    text = job_tokens.issue("secret", "J", 2, now + timedelta(hours=1))
+def test_the_docs_page_has_all_it_loads(client: FlaskClient) -> None:
+    page_ = client.get("/docs/swagger")
+    wanted = re.findall(r'(?:src|href)="([^"]+)"', page_.get_data(as_text=True))
 
-    assert job_tokens.verify("secret", text, "J", 2, now)
-    assert not job_tokens.verify("secret", text, "J", 3, now)
-    assert not job_tokens.verify("secret", text, "K", 2, now)
-    assert not job_tokens.verify("other", text, "J", 2, now)
-    assert not job_tokens.verify("secret", text, "J", 2, now + timedelta(hours=2))
-    assert not job_tokens.verify("secret", text.replace("_2_", "_3_"), "J", 3, now)
-    assert not job_tokens.verify("secret", "", "J", 2, now)
+    assert wanted
+    for path in wanted:
+        with client.get(f"/docs/{path}") as asset:
+            assert asset.status_code == 200
+    assert page_.headers["Content-Security-Policy"] == "default-src 'self' 'unsafe-inline' data:"
+    assert '"validatorUrl": null' in page_.get_data(as_text=True)
+
+
+def test_the_description_tells_who_may_call_and_how_refusals_look(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    make, broken = document["paths"]["/v1/things"]["post"], document["paths"]["/v1/broken"]["get"]
+    one = document["paths"]["/v1/things/{number}"]["get"]
+
+    assert make["security"] == [{"bearer": []}]
+    assert "editor" in make["responses"]["403"]["description"]
+    assert "viewer or device" in one["responses"]["403"]["description"]
+    assert make["responses"]["422"]["content"] == {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+    }
+    assert "security" not in broken
+    assert "detail" in document["components"]["schemas"]["ProblemDetails"]["properties"]
+
+
+def test_readiness_gives_no_address_away(client: FlaskClient, state: StoreState) -> None:
+    state.away = True
+
+    assert "10.0.0.1" not in client.get("/readyz").get_data(as_text=True)
+
+
+def test_requests_are_timed_by_route_and_not_by_what_fills_it(client: FlaskClient) -> None:
+    for number in range(3):
+        client.get(f"/v1/things/{number}", headers=bearer())
+    client.get("/v1/broken")
+
+    text = client.get("/metrics").get_data(as_text=True)
+
+    labels = 'method="GET",route="/v1/things/<int:number>",service="things"'
+    assert f"periscope_http_request_duration_seconds_count{{{labels}}} 3.0" in text
+    assert 'route="/v1/broken",service="things",status="500"} 1.0' in text
+    assert "/v1/things/1" not in text
+
+
+def test_a_made_up_method_makes_no_label_of_its_own(client: FlaskClient) -> None:
+    client.open("/v1/things", method="BREW")
+
+    text = client.get("/metrics").get_data(as_text=True)
+
+    assert "BREW" not in text
+    assert 'method="other"' in text
+
+
+@pytest.fixture
+def _restored_logging() -> Iterator[None]:
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
+    yield
+    root.handlers[:] = handlers
+    structlog.reset_defaults()
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_each_request_is_one_line_of_json(
+    client: FlaskClient, tokens: Tokens, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("things")
+    text, _ = tokens.issue("viewer", "grafana")
+    client.get("/v1/things", headers={**bearer(text), "X-Request-Id": "r1"})
+    client.get("/v1/broken", headers={"X-Request-Id": "r2"})
+    client.get("/livez")
+
+    lines = lines_of(capsys)
+
+    assert [(line["event"], line["request_id"]) for line in lines] == [
+        ("request", "r1"),
+        ("request_failed", "r2"),
+        ("request", "r2"),
+    ]
+    assert {line["service"] for line in lines} == {"things"}
+    assert (lines[0]["caller"], lines[0]["status"], lines[0]["path"]) == ("grafana", 200, "/v1/things")
+    assert "ZeroDivisionError: a secret" in lines[1]["exception"]
+    assert text not in str(lines)
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_other_libraries_log_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("things")
+    logging.getLogger("gunicorn.error").error("worker %s died", 7)
+    logging.getLogger("urllib3").info("not worth a line")
+
+    (line,) = lines_of(capsys)
+
+    assert (line["event"], line["service"], line["level"]) == ("worker 7 died", "things", "error")
