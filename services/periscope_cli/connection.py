@@ -1,6 +1,7 @@
 """Where the services are and who calls: options, then the environment, then the file of the embedded default.
 
-The file is ``.periscope/client.json`` in the working folder or one above it, as ``make serve`` writes it.
+The file is ``.periscope/client.json`` in the working folder or one above it, as ``make serve`` writes it;
+another place is named by PERISCOPE_CLIENT_FILE, or by PERISCOPE_HOME as for the embedded default.
 No credentials of the object store come here: bytes go by presigned URLs.
 """
 
@@ -115,6 +116,9 @@ def _client_file(environ: Mapping[str, str], folder: Path) -> Path | None:
     named = environ.get("PERISCOPE_CLIENT_FILE")
     if named:
         return Path(named)
+    if environ.get("PERISCOPE_HOME"):
+        home_file = Path(environ["PERISCOPE_HOME"]) / CLIENT_FILE.name
+        return home_file if home_file.is_file() else None
     for place in (folder, *folder.parents):
         path = place / CLIENT_FILE
         # Another user's file could send our pictures elsewhere.

@@ -97,6 +97,8 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
     finalize = f"/v1/datasets/{dataset['id']}/uploads/{upload['upload_id']}:finalize"
     answer = session.dataset.call("POST", finalize, json={"options": options}, headers=keyed())
     ingest = _wait_for_ingest(session, urlsplit(answer.headers["Location"]).path)
+    if ingest.get("warnings"):
+        session.console.note(_ingest_warnings(ingest))
     return {"dataset": dataset, "version": ingest["version"], "ingest": ingest}
 
 
@@ -159,13 +161,27 @@ def _ratio(progress: Any) -> float:
 
 def _ingest_errors(ingest: Document) -> str:
     errors = ingest.get("errors") or []
-    lines = [f"the archive was refused; nothing was stored. {len(errors)} error(s):"]
-    for error in errors:
-        place = ":".join(str(part) for part in (error.get("file"), error.get("line")) if part is not None)
-        lines.append(f"  {place or 'archive'}: {error.get('message', '')}")
-        if error.get("advice"):
-            lines.append(f"      {error['advice']}")
-    return "\n".join(lines)
+    count = ingest.get("error_count") or len(errors)
+    return "\n".join(
+        [f"the archive was refused; nothing was stored. {count} error(s):", *_findings(errors, count)]
+    )
+
+
+def _ingest_warnings(ingest: Document) -> str:
+    warnings = ingest.get("warnings") or []
+    count = ingest.get("warning_count") or len(warnings)
+    return "\n".join([f"{count} warning(s):", *_findings(warnings, count)])
+
+
+def _findings(found: list[Document], count: int) -> list[str]:
+    """One line each with its place, and one with its advice; the service sends the first ones only."""
+    lines = []
+    for entry in found:
+        place = ":".join(str(part) for part in (entry.get("file"), entry.get("line")) if part is not None)
+        lines.append(f"  {place or 'archive'}: {entry.get('message', '')}")
+        if entry.get("advice"):
+            lines.append(f"      {entry['advice']}")
+    return lines + ([f"  and {count - len(found)} more"] if count > len(found) else [])
 
 
 def _shown(dataset: Document, versions: list[Document], manifest: Document | None) -> str:

@@ -24,6 +24,8 @@ STOP_GRACE_S = 12
 """Seconds a training run has for its checkpoint; gunicorn gives the training service 20 for all."""
 TRAINING_STOP_TIMEOUT_S = 25.0
 STATE_FILE, CLIENT_FILE, PORTS_FILE = "state.json", "client.json", "ports.json"
+NOT_PASSED_ON = ("S3_", "AWS_", "GUNICORN_", "PERISCOPE_TOKEN", "PERISCOPE_PROBE_BIND", "PERISCOPE_INSTANCE")
+"""Other variables of the services, ``PERISCOPE_TRAINER_THREADS`` say, hold for the embedded ones too."""
 GUNICORN = ("-m", "gunicorn", "-c", "python:periscope.web.gunicorn_conf", "--no-control-socket")
 
 Tell = Callable[[str], None]
@@ -107,12 +109,8 @@ def client_document(addresses: Addresses) -> dict[str, str]:
 
 
 def _child_environ() -> dict[str, str]:
-    """Ours, with a path that holds in any folder and without settings meant for other installations."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PERISCOPE_", "S3_", "AWS_", "GUNICORN_"))
-    }
+    """Ours, with a path that holds in any folder and without what is meant for another installation."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)}
     if "PYTHONPATH" in kept:
         parts = [str(Path(part).absolute()) for part in kept["PYTHONPATH"].split(os.pathsep) if part]
         kept["PYTHONPATH"] = os.pathsep.join(parts)
@@ -157,6 +155,7 @@ def _service_specs(
     secrets = home.secrets()
     urls = {"dataset": addresses.dataset, "training": addresses.training, "registry": addresses.registry}
     shared = {
+        "PERISCOPE_STOP_GRACE_S": str(STOP_GRACE_S),
         **environ,
         **store.environ(),
         **{f"PERISCOPE_{name.upper()}_URL": url for name, url in urls.items()},
@@ -164,7 +163,6 @@ def _service_specs(
         "PERISCOPE_SERVICE_TOKEN": secrets.admin_token,
         "PERISCOPE_JOB_TOKEN_SECRET": secrets.job_token_secret,
         "PERISCOPE_LAUNCHER": "process",
-        "PERISCOPE_STOP_GRACE_S": str(STOP_GRACE_S),
     }
     for name, url in urls.items():
         folder = home.path(name)
