@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from flask import Flask, request
 from flask.json.provider import DefaultJSONProvider
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, UnsupportedMediaType
 
 from periscope.web.problems import BadRequest
 
@@ -34,7 +34,7 @@ def accepts(*media_types: str) -> Callable[[View], View]:
 
 
 def install_body_check(app: Flask) -> None:
-    """Answer 413, 415 and 400 for bodies that no view should see."""
+    """Answer 400, 411, 413 and 415 for bodies that no view should see."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json = StrictJSON(app)
 
@@ -48,6 +48,8 @@ def install_body_check(app: Flask) -> None:
             raise UnsupportedMediaType(f"send {names}, not {request.mimetype or 'an unnamed type'}")
         if wanted is None:
             _require_json()
+        elif not request.content_length:
+            raise LengthRequired("send the body with its Content-Length")
 
 
 class StrictJSON(DefaultJSONProvider):
@@ -68,8 +70,12 @@ def _has_body() -> bool:
 
 
 def _require_json() -> None:
+    body = request.get_data(cache=True)
+    if len(body) >= MAX_BODY_BYTES:
+        # A body without a length is cut off there, not refused.
+        raise RequestEntityTooLarge
     try:
-        request.json_module.loads(request.get_data(cache=True))
+        request.json_module.loads(body)
     except ValueError as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
 

@@ -83,10 +83,13 @@ def test_a_route_may_take_other_bodies_than_json(client: FlaskClient) -> None:
     assert answer.get_json() == {"size_bytes": 3}
 
 
-def test_a_body_of_unknown_length_is_checked_too(client: FlaskClient) -> None:
-    answer = client.post(
-        "/v1/things",
-        headers={**bearer(), "Transfer-Encoding": "chunked", "Content-Type": "text/plain"},
-    )
+@pytest.mark.parametrize(
+    ("method", "path", "media_type", "status"),
+    [("POST", "/v1/things", "text/plain", 415), ("PUT", "/v1/picture", "image/png", 411)],
+)
+def test_a_body_of_unknown_length_is_checked_too(
+    client: FlaskClient, method: str, path: str, media_type: str, status: int
+) -> None:
+    headers = {**bearer(), "Transfer-Encoding": "chunked", "Content-Type": media_type}
 
-    assert answer.status_code == 415
+    assert client.open(path, method=method, headers=headers).status_code == status
