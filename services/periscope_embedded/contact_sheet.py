@@ -55,7 +55,8 @@ def _tile(item: JudgedPicture, labels: Sequence[str], tile_height: int) -> Image
     """One picture with its boxes and a caption below."""
     image = item.picture.image
     shape = (image.shape[0], image.shape[1])
-    resized = cv2.resize(image, (TILE_WIDTH, tile_height), interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_AREA if shape[1] > TILE_WIDTH else cv2.INTER_CUBIC
+    resized = cv2.resize(image, (TILE_WIDTH, tile_height), interpolation=how)
     tile = np.empty((tile_height + CAPTION_HEIGHT, TILE_WIDTH, 3), np.uint8)
     tile[:] = BACKGROUND
     tile[:tile_height] = resized
