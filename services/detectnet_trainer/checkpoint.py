@@ -80,7 +80,8 @@ def _read(content: bytes) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
-        raise BadCheckpoint(f"the checkpoint cannot be read: {error}") from error
+        # The library's own text is long, and advises to read the file without its safeguards.
+        raise BadCheckpoint("the checkpoint cannot be read; is it cut off, or another program's?") from error
     if not isinstance(state, dict) or any(part not in state for part in PARTS):
         raise BadCheckpoint("the checkpoint is not one of this program")
     return state

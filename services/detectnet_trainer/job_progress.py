@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from queue import Empty, Queue
+from queue import Queue
 from typing import Any
 
 import requests
@@ -67,19 +67,18 @@ class ProgressReporter:
         }
 
     def _send_all(self) -> None:
-        while True:
-            try:
-                record = self._queue.get(timeout=60)
-            except Empty:
-                continue
-            if record is None:
-                return
-            try:
-                requests.post(
-                    str(self._url),
-                    json=record,
-                    headers={"Authorization": f"Bearer {self._token}"},
-                    timeout=TIMEOUT_S,
-                )
-            except requests.RequestException as error:
-                print(f"progress was not taken: {error}", flush=True)
+        last_complaint: str | None = None
+        while (record := self._queue.get()) is not None:
+            complaint = self._send(record)
+            if complaint is not None and complaint != last_complaint:
+                print(f"progress was not taken: {complaint}", flush=True)
+            last_complaint = complaint
+
+    def _send(self, record: Mapping[str, Any]) -> str | None:
+        """Post one record; return what went wrong, or None."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            answer = requests.post(str(self._url), json=record, headers=headers, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            return str(error)
+        return None if answer.ok else f"{answer.status_code} {answer.reason}"
