@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from periscope_cli.console import size_text, table
 from periscope_cli.failures import FAILED, USAGE, CommandFailed, not_found
 from periscope_cli.idempotency import keyed
 from periscope_cli.packing import NotKitti, find_kitti, is_archive, pack
+from periscope_cli.polling import poll
 
-POLL_S = 0.5
-INGEST_TIMEOUT_S = 24 * 3600
+INGEST_ENDS = ("SUCCEEDED", "FAILED")
 CONFLICT = 409
 ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -136,27 +135,18 @@ def _ensure_dataset(session: Session, name: str) -> Document:
 
 def _wait_for_ingest(session: Session, path: str) -> Document:
     progress = session.progress()
-    deadline = time.monotonic() + INGEST_TIMEOUT_S
-    while time.monotonic() < deadline:
-        ingest: Document = session.dataset.get(path)
-        state = ingest["state"]
-        if state == "SUCCEEDED":
+
+    def show(ingest: Document) -> None:
+        if ingest["state"] == "SUCCEEDED":
             progress.show("ingest", 1.0, f"version {ingest['version']}", milestone=True)
-            progress.end()
-            return ingest
-        if state == "FAILED":
-            progress.end()
-            raise CommandFailed(_ingest_errors(ingest), FAILED, ingest)
-        progress.show("ingest", _ratio(ingest.get("progress")), state.lower())
-        time.sleep(POLL_S)
-    raise CommandFailed(f"the ingest is not done after {INGEST_TIMEOUT_S // 3600} hours: {path}")
+        elif ingest["state"] != "FAILED":
+            progress.show("ingest", ingest["progress"], ingest["state"].lower())
 
-
-def _ratio(progress: Any) -> float:
-    """The ingest's progress, which is a ratio, or an object with one."""
-    if isinstance(progress, dict):
-        progress = progress.get("ratio", 0.0)
-    return float(progress or 0.0)
+    ingest = poll(session.dataset, path, INGEST_ENDS, show, session.console)
+    progress.end()
+    if ingest["state"] == "FAILED":
+        raise CommandFailed(_ingest_errors(ingest), FAILED, ingest)
+    return ingest
 
 
 def _ingest_errors(ingest: Document) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from periscope_cli.connection import Session, pages
 from periscope_cli.console import table
+from periscope_cli.idempotency import keyed
 
 Document = dict[str, Any]
 
@@ -66,7 +67,7 @@ def set_device(
 def make_token(session: Session, role: str, name: str, device: str | None = None) -> Document:
     """Make a token; the answer holds its text."""
     wish = {"role": role, "name": name} | ({"device_id": device} if device else {})
-    answer: Document = session.registry.post("/v1/tokens", json=wish)
+    answer: Document = session.registry.post("/v1/tokens", json=wish, headers=keyed())
     return answer
 
 

@@ -5,18 +5,14 @@ Watching changes nothing: whoever stops watching leaves the job running.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from periscope.client import ServiceUnreachable
 from periscope_cli.connection import Session
 from periscope_cli.console import duration_text, percent
 from periscope_cli.failures import FAILED, INTERRUPTED, CommandFailed
+from periscope_cli.polling import poll
 from periscope_cli.progress import ProgressLine
 
-POLL_S = 1.0
-PATIENCE_S = 180.0
-"""How long a service may be away before watching ends."""
 JOB_ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 PUBLICATION_ENDS = ("SUCCEEDED", "FAILED")
 
@@ -31,7 +27,7 @@ def watch_job(session: Session, job_id: str) -> Document:
     """
     view = JobView(session.progress())
     try:
-        job = _until(session, f"/v1/jobs/{job_id}", JOB_ENDS, view.show)
+        job = poll(session.training, f"/v1/jobs/{job_id}", JOB_ENDS, view.show, session.console)
     except KeyboardInterrupt as error:
         view.line.end()
         raise CommandFailed(
@@ -55,7 +51,8 @@ def watch_publication(session: Session, publication_id: str) -> Document:
         told = f"{state.lower()} {publication.get('reason') or ''}".rstrip()
         line.show("publish", steps.get(state, 1.0), told, milestone=state in PUBLICATION_ENDS)
 
-    publication = _until(session, f"/v1/publications/{publication_id}", PUBLICATION_ENDS, show)
+    path = f"/v1/publications/{publication_id}"
+    publication = poll(session.training, path, PUBLICATION_ENDS, show, session.console)
     line.end()
     if publication["state"] != "SUCCEEDED":
         raise CommandFailed(f"the publication failed: {publication['reason']}", FAILED, publication)
@@ -91,23 +88,6 @@ class JobView:
             self.line.show("train  ", _ratio(job), _epoch_text(job, latest), milestone=True)
         if job["state"] == "RUNNING" and job.get("progress"):
             self.line.show("train  ", _ratio(job), _progress_text(job["progress"]))
-
-
-def _until(session: Session, path: str, ends: tuple[str, ...], show: Any) -> Document:
-    patience_ends = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            document: Document = session.training.get(path)
-            patience_ends = time.monotonic() + PATIENCE_S
-        except ServiceUnreachable as error:
-            if time.monotonic() > patience_ends:
-                raise
-            session.console.note(f"the training service does not answer, trying on: {error}")
-            continue
-        show(document)
-        if document["state"] in ends:
-            return document
-        time.sleep(POLL_S)
 
 
 def _ratio(job: Document) -> float:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from detectnet.drawing import encode_png
-from periscope.client import ServiceError
+from periscope.client import ServiceError, ServiceUnreachable
 from periscope_cli import datasets, jobs
 from periscope_cli.connection import Session
 from periscope_cli.console import Console, duration_text, percent
@@ -27,7 +28,7 @@ from periscope_embedded.home import Home
 from periscope_embedded.judging import JudgedPicture, choose_for_show, count_classes
 from periscope_embedded.pictures import Source, folder_source, load_validation, synthetic_source
 from periscope_embedded.resume import RunMemory, recall_run
-from periscope_embedded.robot import Robot
+from periscope_embedded.robot import Robot, RobotOffline
 from periscope_embedded.settings import Settings
 from periscope_embedded.stack import Stack, running_stack
 from periscope_embedded.supervisor import signals_stop
@@ -36,8 +37,11 @@ STEPS = 6
 SHOWN_PICTURES = 12
 MAX_JUDGED_PICTURES = 300
 DEFAULT_SIZE = (320, 320)
+PATIENCE_S = 180.0
+"""How long a step is repeated while a service is away."""
 
 Document = dict[str, Any]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -173,10 +177,10 @@ def run(home: Home, settings: Settings, wishes: Wishes) -> Path:
 
 def _go_round(loop: Loop, memory: RunMemory, wishes: Wishes) -> Path:
     try:
-        version = loop.push(wishes.classes)
-        job = loop.train(version, wishes.epochs)
-        publication = loop.publish(job)
-        robot = loop.deliver()
+        version = persist(lambda: loop.push(wishes.classes))
+        job = persist(lambda: loop.train(version, wishes.epochs))
+        publication = persist(lambda: loop.publish(job))
+        robot = persist(loop.deliver)
         path = loop.detect(robot, job, publication)
     except CommandFailed:
         # It would fail again in the same way.
@@ -184,6 +188,19 @@ def _go_round(loop: Loop, memory: RunMemory, wishes: Wishes) -> Path:
         raise
     memory.forget()
     return path
+
+
+def persist(call: Callable[[], Result]) -> Result:
+    """Repeat a step while a service or the store restarts; every step may be repeated."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return call()
+        except (ServiceUnreachable, RobotOffline) as error:
+            if time.monotonic() > deadline:
+                raise
+            tell(f"{error}; once more")
+            time.sleep(1)
 
 
 def figures_text(job: Document, judged: list[JudgedPicture], labels: tuple[str, ...]) -> str:

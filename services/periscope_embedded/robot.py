@@ -23,12 +23,16 @@ from periscope_cli.devices import make_token, set_device
 DEVICE = "submarine"
 AGENT = Path(__file__).resolve().parents[1] / "jetson_agent" / "jetson_agent.py"
 AGENT_TIMEOUT_S = 300.0
-NOT_ALLOWED = 77
-"""The agent's exit code when the registry does not know its token."""
+UNREACHABLE, NOT_ALLOWED = 69, 77
+"""The agent's exit codes when the registry is away, and when it does not know the token."""
 
 
 class RobotFailed(Exception):
     """The agent did not bring the model in; the text holds its words."""
+
+
+class RobotOffline(RobotFailed):
+    """The agent did not reach the registry; it may do so later."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Robot:
             self._save_token(session)
             code, said = self._run_agent()
         if code != 0:
-            raise RobotFailed(f"the Jetson agent ended with exit code {code}:\n{said}")
+            kind = RobotOffline if code == UNREACHABLE else RobotFailed
+            raise kind(f"the Jetson agent ended with exit code {code}:\n{said}")
 
     def release(self) -> Release:
         """The model in use. Raises RobotFailed where there is none."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -137,7 +138,9 @@ class ServiceClient:
         """
         size_bytes = path.stat().st_size
         upload: dict[str, Any] = self.post(
-            create_path, json={"filename": path.name, "size_bytes": size_bytes}
+            create_path,
+            json={"filename": path.name, "size_bytes": size_bytes},
+            headers={"Idempotency-Key": secrets.token_hex(16)},
         )
         done = 0
         with path.open("rb") as file:

@@ -41,6 +41,7 @@ class FakeServices:
         self.cut_download_at: int | None = None
         self.answer_503 = 0
         """So many requests are answered that the service is away."""
+        self.answer_503_to_ingests = 0
 
     @property
     def zip_sha256(self) -> str:
@@ -144,7 +145,10 @@ class Routes:
         return 202, {}, {"Location": f"{self._services.url}/v1/datasets/{dataset_id}/ingests/1"}
 
     def ingest(self, query: dict[str, str], body: Any) -> Answer:
-        return ok(next_of(self._services.ingest_states))
+        if self._services.answer_503_to_ingests:
+            self._services.answer_503_to_ingests -= 1
+            return problem(503, "the object store does not answer")
+        return ok({"progress": 0.5, **next_of(self._services.ingest_states)})
 
     def make_job(self, query: dict[str, str], body: Any) -> Answer:
         if body.get("input", {}).get("width", 16) % 16:

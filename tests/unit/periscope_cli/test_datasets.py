@@ -131,3 +131,25 @@ def test_an_unknown_dataset_is_named(periscope: Periscope) -> None:
 
     assert ran.code == 4
     assert "there is no dataset 'dive-13'" in ran.err
+
+
+def test_warnings_of_the_ingest_are_told(periscope: Periscope, services: FakeServices, kitti: Path) -> None:
+    warning = {"file": "train/images/0.jpg", "line": None, "message": "no label", "advice": "add one"}
+    services.ingest_states = [
+        {"state": "SUCCEEDED", "version": 1, "warnings": [warning], "warning_count": 12, "errors": []}
+    ]
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert ran.code == 0
+    assert "12 warning(s):\n  train/images/0.jpg: no label\n      add one\n  and 11 more" in ran.err
+
+
+def test_an_ingest_is_waited_for_while_its_service_restarts(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    services.ingest_states = [{"state": "QUEUED"}, {"state": "RUNNING"}, {"state": "SUCCEEDED", "version": 1}]
+    services.answer_503_to_ingests = 7
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert ran.code == 0
+    assert "no answer, trying on" in ran.err

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from periscope_cli import watching
+from periscope_cli import polling
 from tests.unit.periscope_cli.conftest import Ran
 from tests.unit.periscope_cli.fake_services import FakeServices, epoch, ulid
 
@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     job_id = services.add_job(7, "first", {"state": "RUNNING"})
-    monkeypatch.setattr(watching.time, "sleep", press_ctrl_c)
+    monkeypatch.setattr(polling.time, "sleep", press_ctrl_c)
     ran = periscope("jobs", "wait", job_id)
 
     assert ran.code == 130
@@ -110,7 +110,7 @@ def test_watching_outlasts_a_service_that_is_away(periscope: Periscope, services
     ran = periscope("jobs", "wait", job_id)
 
     assert ran.code == 0
-    assert "does not answer, trying on" in ran.err
+    assert "no answer, trying on" in ran.err
 
 
 def test_all_pages_of_jobs_are_listed(periscope: Periscope, services: FakeServices) -> None:
