@@ -131,20 +131,30 @@ def _store_spec(home: Home, store: SeaweedFS, environ: Mapping[str, str]) -> Chi
     )
 
 
-def _choose_addresses(home: Home, settings: Settings, store: SeaweedFS) -> Addresses:
-    """Kept ports where they are free, so that addresses stay what they were; configured ones above all."""
+def choose_ports(home: Home, configured: Mapping[str, int]) -> dict[str, int]:
+    """Kept ports where they are free, so that addresses stay what they were; configured ones above all.
+
+    Raises:
+        PortTaken: a configured port is in use.
+    """
     kept = home.load(PORTS_FILE) or {}
     ports: dict[str, int] = {}
     for name in SERVICES:
-        configured = settings.service_ports.get(name)
-        if configured is not None and not _is_free(configured):
+        port = configured.get(name)
+        if port is not None and not _is_free(port):
             raise PortTaken(
-                f"port {configured} of the {name} service is in use: end what uses it, or choose another by "
+                f"port {port} of the {name} service is in use: end what uses it, or choose another by "
                 f"PERISCOPE_{name.upper()}_PORT (unset, a free one is taken)"
             )
-        usable = kept.get(name) if kept.get(name) and _is_free(kept[name]) else None
-        ports[name] = configured or usable or free_ports(1)[0]
+        usable = kept[name] if name in kept and _is_free(kept[name]) else None
+        fresh = (found for found in free_ports(len(SERVICES)) if found not in ports.values())
+        ports[name] = port or usable or next(fresh)
     home.save(PORTS_FILE, dict(ports))
+    return ports
+
+
+def _choose_addresses(home: Home, settings: Settings, store: SeaweedFS) -> Addresses:
+    ports = choose_ports(home, settings.service_ports)
     urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
     return Addresses(**urls, store=store.endpoint, admin_token=home.secrets().admin_token)
 
