@@ -114,13 +114,17 @@ class Supervisor:
 
 @contextmanager
 def signals_stop() -> Iterator[None]:
-    """Within, SIGINT, SIGTERM and SIGHUP raise Stopped in the main thread, once; further ones are ignored."""
+    """Within, SIGINT, SIGTERM and SIGHUP raise Stopped in the main thread, once; further ones are ignored.
+
+    What was ignored before (SIGHUP under ``nohup``) stays ignored.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         ignore_signals()
         raise Stopped
 
-    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

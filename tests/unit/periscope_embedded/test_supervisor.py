@@ -163,10 +163,13 @@ except Stopped:
 """
 
 
-def start_supervising(folder: Path) -> subprocess.Popen[str]:
+def start_supervising(folder: Path, *before: str) -> subprocess.Popen[str]:
     environ = {**plain_environ(), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
     process = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISING, str(folder)], stdout=subprocess.PIPE, text=True, env=environ
+        [*before, sys.executable, "-c", SUPERVISING, str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
@@ -181,4 +184,15 @@ def test_no_process_is_left_when_the_supervisor_is_ended(number: signal.Signals,
     process.communicate(timeout=30)
 
     assert len(marked) == 3
+    assert eventually(lambda: find_marked(mark_of(tmp_path)) == [])
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
+    process = start_supervising(tmp_path, "nohup")
+    process.send_signal(signal.SIGHUP)
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
     assert eventually(lambda: find_marked(mark_of(tmp_path)) == [])
