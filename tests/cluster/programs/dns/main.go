@@ -6,12 +6,12 @@ import (
 	"github.com/coredns/coredns/coremain"
 
 	_ "github.com/coredns/coredns/plugin/errors"
-	_ "github.com/coredns/coredns/plugin/hosts"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/template"
 )
 
 func main() {
-	dnsserver.Directives = []string{"ready", "errors", "hosts", "kubernetes"}
+	dnsserver.Directives = []string{"ready", "errors", "kubernetes", "template"}
 	coremain.Run()
 }
