@@ -51,7 +51,9 @@ class Trainer:
     ) -> None:
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
         self.plan = make_plan(len(maker.split), training)
-        self.solver = make_solver(model, training["solver"], training["weight_decay"])
+        self.solver = make_solver(
+            model, training["solver"], training["weight_decay"], training["bbox_lr_mult"]
+        )
         self.step = 0
         self._maker = maker
         self._training = training

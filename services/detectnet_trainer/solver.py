@@ -32,15 +32,19 @@ class UnknownSolver(ValueError):
     """There is no solver of this name."""
 
 
-def make_solver(model: DetectNet, name: str, weight_decay: float) -> optim.Optimizer:
+def make_solver(
+    model: DetectNet, name: str, weight_decay: float, bbox_lr_mult: float = 1.0
+) -> optim.Optimizer:
     """The optimiser; its learning rate is set before each step by :func:`set_learning_rate`.
+
+    ``bbox_lr_mult`` multiplies the box head's rates on top of Caffe's multipliers.
 
     Raises:
         UnknownSolver: the name is none of SOLVERS.
     """
     if name not in SOLVERS:
         raise UnknownSolver(f"there is no solver {name!r}; there are {', '.join(SOLVERS)}")
-    return SOLVERS[name](_groups(model, weight_decay))
+    return SOLVERS[name](_groups(model, weight_decay, bbox_lr_mult))
 
 
 def set_learning_rate(solver: optim.Optimizer, rate: float) -> None:
@@ -49,12 +53,13 @@ def set_learning_rate(solver: optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["lr_mult"]
 
 
-def _groups(model: DetectNet, weight_decay: float) -> Iterable[dict[str, Any]]:
+def _groups(model: DetectNet, weight_decay: float, bbox_lr_mult: float) -> Iterable[dict[str, Any]]:
     by_rate: dict[tuple[float, float], list[nn.Parameter]] = {}
     for layer in network.convolutions(model.classes):
         weight, bias = model.weight_and_bias(layer.name)
-        by_rate.setdefault((1.0, weight_decay), []).append(weight)
-        by_rate.setdefault((layer.bias_lr_mult, 0.0), []).append(bias)
+        faster = bbox_lr_mult if layer.name == network.BBOX_HEAD else 1.0
+        by_rate.setdefault((faster, weight_decay), []).append(weight)
+        by_rate.setdefault((faster * layer.bias_lr_mult, 0.0), []).append(bias)
     return [
         {"params": parameters, "lr_mult": lr_mult, "weight_decay": decay}
         for (lr_mult, decay), parameters in by_rate.items()

@@ -114,6 +114,9 @@ class TrainingOptions(RequestModel):
     solver: Literal["sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam"] | None = None
     learning_rate: Positive | None = None
     lr_policy: RatePolicy | None = None
+    bbox_lr_mult: Positive | None = Field(
+        None, description="How much faster than the rest of the network the box head learns"
+    )
     weight_decay: NotNegative | None = Field(None, description="Default: a hundredth of the learning rate")
     initialisation: Literal["lsuv", "xavier"] | None = None
     augmentation: Augmentation | None = Field(None, description="null switches it off")

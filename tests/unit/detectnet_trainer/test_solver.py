@@ -51,3 +51,18 @@ def test_each_solver_goes_downhill(name: str) -> None:
 def test_an_unknown_solver_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(UnknownSolver, match="adadelta"):
         make_solver(DetectNet(1), "lion", 0.0)
+
+
+def test_the_box_head_alone_learns_faster() -> None:
+    model = DetectNet(1)
+    solver = make_solver(model, "adam", 0.5, bbox_lr_mult=20.0)
+    set_learning_rate(solver, 0.1)
+
+    rates = {id(parameter): group["lr"] for group in solver.param_groups for parameter in group["params"]}
+    weight, bias = model.weight_and_bias("bbox/regressor")
+    other, other_bias = model.weight_and_bias("cvg/classifier")
+
+    assert rates[id(weight)] == pytest.approx(2.0)
+    assert rates[id(bias)] == pytest.approx(4.0)
+    assert rates[id(other)] == pytest.approx(0.1)
+    assert rates[id(other_bias)] == pytest.approx(0.2)
