@@ -68,8 +68,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 }
 """``initialisation``: ``xavier`` is Caffe's fillers (backbone bias 0.2, head bias 0); ``lsuv`` scales every
 convolution to unit output on a few images and starts the coverage head at N(0, 0.001) with bias -3, without
-which training from random weights tends to end at zero coverage everywhere. ``bbox_lr_mult`` is how much faster
-than the rest the box head learns: its outputs are tens of pixels, far from where it begins."""
+which training from random weights tends to end at zero coverage everywhere. ``bbox_lr_mult`` is how much
+faster than the rest the box head learns: its outputs are tens of pixels, far from where it begins."""
 
 OPTIONS = frozenset(RECIPES["default"]) | {"weight_decay", "threads"}
 """Every option that may be given over a recipe."""
