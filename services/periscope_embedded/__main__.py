@@ -51,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = build_parser().parse_args(arguments)
     try:
         return _run(chosen)
-    except (Stopped, KeyboardInterrupt):
-        return _say("interrupted; the same command goes on where this one stopped", INTERRUPTED)
+    except (Stopped, KeyboardInterrupt) as error:
+        by = f" by {error}" if str(error) else ""
+        return _say(f"interrupted{by}; the same command goes on where this one stopped", INTERRUPTED)
     except WRONG_WISHES as error:
         return _say(str(error), USAGE)
     except FORESEEN as error:

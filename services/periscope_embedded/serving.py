@@ -30,8 +30,8 @@ def serve_in_foreground(home: Home, settings: Settings) -> int:
         with signals_stop(), home.held("serve"), running_stack(home, settings, "serve", _tell) as stack:
             _tell("everything is up\n" + stack.addresses.to_text())
             threading.Event().wait()
-    except Stopped:
-        _tell("ended")
+    except Stopped as error:
+        _tell(f"ended by {error}")
     return 0
 
 

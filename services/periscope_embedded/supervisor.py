@@ -23,7 +23,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal asked the program to end. No Exception, so that nothing on the way takes it for a failure."""
+    """A signal, named by the text, asked the program to end. No Exception, so that nothing on the way takes it for a failure."""
 
 
 class Supervisor:
@@ -119,9 +119,9 @@ def signals_stop() -> Iterator[None]:
     What was ignored before (SIGHUP under ``nohup``) stays ignored.
     """
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         ignore_signals()
-        raise Stopped
+        raise Stopped(signal.Signals(number).name)
 
     heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in heard}
