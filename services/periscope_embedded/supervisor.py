@@ -23,7 +23,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal, named by the text, asked the program to end. No Exception, so that nothing on the way takes it for a failure."""
+    """A signal, named by the text, asked to end. No Exception: nothing on the way may take it for a failure."""
 
 
 class Supervisor:
