@@ -23,7 +23,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal, named by the text, asked to end. No Exception: nothing on the way may take it for a failure."""
+    """A signal, named by the text, asked to end. No Exception, lest it be taken for a failure on the way."""
 
 
 class Supervisor:
