@@ -94,8 +94,8 @@ def running_stack(home: Home, settings: Settings, mode: str, tell: Tell) -> Iter
         yield Stack(addresses, supervisor.marked_environ)
     finally:
         ignore_signals()
-        home.forget(STATE_FILE)
         supervisor.stop()
+        home.forget(STATE_FILE)
 
 
 def client_document(addresses: Addresses) -> dict[str, str]:
