@@ -13,8 +13,8 @@ from kubernetes import client
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.network import Network, make_network
-from tests.cluster.node import Node
-from tests.cluster.sandbox import Sandbox
+from tests.cluster.node import Node, missing_packages
+from tests.cluster.sandbox import Sandbox, SandboxBroken
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,13 @@ class Cluster:
 
     @classmethod
     def start(cls, sandbox: Sandbox, programs: Mapping[str, Path], helm: Path) -> Self:
-        """Start everything and wait until pods can run, with one ``nvidia.com/gpu`` to give out."""
+        """Start everything and wait until pods can run, with one ``nvidia.com/gpu`` to give out.
+
+        Raises:
+            SandboxBroken: this machine lacks something, or a program did not get ready.
+        """
+        if lacking := missing_packages():
+            raise SandboxBroken(f"a real node needs the packages {' '.join(lacking)}")
         network = make_network(sandbox)
         plane = ControlPlane(sandbox, programs, network.host_address, network.service_range)
         plane.start()

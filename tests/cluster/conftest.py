@@ -53,7 +53,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def needs_node(items: Iterable[pytest.Item]) -> bool:
     """Whether a test asks for the real node."""
-    return any("cluster" in getattr(item, "fixturenames", ()) for item in items)
+    return any("node_programs" in getattr(item, "fixturenames", ()) for item in items)
 
 
 def wanted_programs(items: Iterable[pytest.Item]) -> Mapping[str, Program]:
@@ -64,6 +64,11 @@ def wanted_programs(items: Iterable[pytest.Item]) -> Mapping[str, Program]:
 @pytest.fixture(scope="session")
 def control_plane_programs() -> Mapping[str, Path]:
     return programs.ensure(programs.CONTROL_PLANE)
+
+
+@pytest.fixture(scope="session")
+def node_programs(control_plane_programs: Mapping[str, Path]) -> Mapping[str, Path]:
+    return {**control_plane_programs, **programs.ensure(programs.NODE)}
 
 
 @pytest.fixture
@@ -116,10 +121,10 @@ def core(control_plane: ControlPlane) -> client.CoreV1Api:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(node_programs: Mapping[str, Path]) -> Iterator[Cluster]:
     """A control plane with a real node for the whole run; tests keep apart by namespaces."""
     with Sandbox() as sandbox:
-        yield start_cluster_in(sandbox)
+        yield Cluster.start(sandbox, node_programs, ensure_helm())
 
 
 @pytest.fixture
@@ -128,8 +133,3 @@ def cluster_namespace(cluster: Cluster) -> Iterator[str]:
     name = cluster.plane.make_namespace(f"test-{secrets.token_hex(4)}")
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-def start_cluster_in(sandbox: Sandbox) -> Cluster:
-    """Start a whole cluster in a sandbox."""
-    return Cluster.start(sandbox, programs.ensure({**programs.CONTROL_PLANE, **programs.NODE}), ensure_helm())

@@ -21,6 +21,13 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.rest import ApiException
 
+from tests.cluster.control_plane_flags import (
+    Flags,
+    api_server_flags,
+    client_flags,
+    controller_manager_flags,
+    etcd_flags,
+)
 from tests.cluster.sandbox import Sandbox, free_ports
 
 READY_TIMEOUT_S = 90
@@ -58,8 +65,7 @@ class ControlPlane:
         self.service_range = service_range
         self.extra_flags = extra_flags or {}
         self.tokens = {name: secrets.token_hex(16) for name in IDENTITIES}
-        self.etcd_port, peer_port = free_ports(2)
-        self.peer_url = f"http://127.0.0.1:{peer_port}"
+        self.etcd_url, self.peer_url = (f"http://127.0.0.1:{port}" for port in free_ports(2))
         (self.port,) = free_ports(1, address)
         self.controller_manager_port, self.scheduler_port = free_ports(2)
 
@@ -90,11 +96,13 @@ class ControlPlane:
             SandboxBroken: one of them did not get ready; the text holds its last words.
         """
         self._write_inputs()
-        self.sandbox.start("etcd", self._etcd())
+        self.sandbox.start("etcd", self._argv("etcd", etcd_flags(self.folder, self.etcd_url, self.peer_url)))
         self.start_api()
         self._write_kubeconfigs()
-        self.sandbox.start("kube-controller-manager", self._controller_manager())
-        self.sandbox.start("kube-scheduler", self._scheduler())
+        controllers = controller_manager_flags(self.folder, self.controller_manager_port, self.ca_file)
+        self.sandbox.start("kube-controller-manager", self._argv("kube-controller-manager", controllers))
+        scheduler = client_flags(self.folder, self.folder / "scheduler.kubeconfig", self.scheduler_port)
+        self.sandbox.start("kube-scheduler", self._argv("kube-scheduler", scheduler))
         self.sandbox.wait_until(
             "controllers make service accounts",
             self._has_service_account,
@@ -107,7 +115,8 @@ class ControlPlane:
 
     def start_api(self) -> None:
         """Start the API server and wait until it is ready."""
-        self.sandbox.start("kube-apiserver", self._api_server())
+        flags = api_server_flags(self.folder, self.etcd_url, self.address, self.port, self.service_range)
+        self.sandbox.start("kube-apiserver", self._argv("kube-apiserver", flags))
         self.sandbox.wait_until(
             "the API is ready", self._api_is_ready, READY_TIMEOUT_S, "kube-apiserver", "etcd"
         )
@@ -185,89 +194,12 @@ class ControlPlane:
             path.write_text(yaml.safe_dump(kubeconfig(self.url, self.ca_file, name, token)))
             path.chmod(0o600)
 
-    def _argv(self, program: str, flags: Mapping[str, object]) -> list[str]:
+    def _argv(self, program: str, flags: Flags) -> list[str]:
         argv = [f"--{name}={value}" for name, value in flags.items()]
         return [str(self.programs[program]), *argv, *self.extra_flags.get(program, ())]
 
-    def _etcd(self) -> list[str]:
-        url = f"http://127.0.0.1:{self.etcd_port}"
-        return self._argv(
-            "etcd",
-            {
-                "name": "default",
-                "data-dir": self.folder / "etcd",
-                "listen-client-urls": url,
-                "advertise-client-urls": url,
-                "listen-peer-urls": self.peer_url,
-                "initial-advertise-peer-urls": self.peer_url,
-                "initial-cluster": f"default={self.peer_url}",
-                "unsafe-no-fsync": "true",  # Nothing here has to survive the machine.
-            },
-        )
-
-    def _api_server(self) -> list[str]:
-        key = self.folder / "service-account.key"
-        return self._argv(
-            "kube-apiserver",
-            {
-                "etcd-servers": f"http://127.0.0.1:{self.etcd_port}",
-                "bind-address": self.address,
-                "advertise-address": self.address,
-                "secure-port": self.port,
-                "cert-dir": self.folder / "certs",
-                "token-auth-file": self.folder / "tokens.csv",
-                "authorization-mode": "Node,RBAC",
-                "enable-admission-plugins": "NodeRestriction",
-                "service-cluster-ip-range": self.service_range,
-                "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
-                "service-account-signing-key-file": key,
-                "service-account-key-file": key,
-                # A Service cannot point to loopback, so a control plane that listens there has none of its own.
-                "endpoint-reconciler-type": "none" if self.address.startswith("127.") else "master-count",
-                "kubelet-preferred-address-types": "InternalIP",
-                "audit-policy-file": self.folder / "audit-policy.yaml",
-                "audit-log-path": self.folder / "audit.log",
-                "audit-log-mode": "blocking",
-                "allow-privileged": "true",
-                "profiling": "false",
-            },
-        )
-
-    def _controller_manager(self) -> list[str]:
-        own = self.folder / "controller-manager.kubeconfig"
-        return self._argv(
-            "kube-controller-manager",
-            {
-                "kubeconfig": own,
-                "authentication-kubeconfig": own,
-                "authorization-kubeconfig": own,
-                "bind-address": "127.0.0.1",
-                "secure-port": self.controller_manager_port,
-                "cert-dir": self.folder / "certs",
-                "use-service-account-credentials": "true",
-                "service-account-private-key-file": self.folder / "service-account.key",
-                "root-ca-file": self.ca_file,
-                "leader-elect": "false",
-            },
-        )
-
-    def _scheduler(self) -> list[str]:
-        own = self.folder / "scheduler.kubeconfig"
-        return self._argv(
-            "kube-scheduler",
-            {
-                "kubeconfig": own,
-                "authentication-kubeconfig": own,
-                "authorization-kubeconfig": own,
-                "bind-address": "127.0.0.1",
-                "secure-port": self.scheduler_port,
-                "cert-dir": self.folder / "certs",
-                "leader-elect": "false",
-            },
-        )
-
     def _etcd_call(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        answer = requests.post(f"http://127.0.0.1:{self.etcd_port}/v3/{path}", json=body, timeout=30)
+        answer = requests.post(f"{self.etcd_url}/v3/{path}", json=body, timeout=30)
         answer.raise_for_status()
         said: dict[str, Any] = answer.json()
         return said

@@ -155,6 +155,7 @@ def build(wanted: Mapping[str, tuple[str, Path]], folder: str) -> None:
                 go,
                 "build",
                 "-mod=readonly",
+                "-buildvcs=false",
                 "-trimpath",
                 "-ldflags",
                 linker_flags(),

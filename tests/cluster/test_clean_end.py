@@ -138,7 +138,7 @@ def wait_until_gone(folder: Path) -> list[str]:
 )
 @pytest.mark.parametrize("fixture", ["control_plane", "cluster"])
 def test_nothing_is_left_after(
-    runs: list[Run], tmp_path: Path, fixture: str, ending: str, number: int | None
+    runs: list[Run], node_programs: object, tmp_path: Path, fixture: str, ending: str, number: int | None
 ) -> None:
     settings_before, wires_before = settings(), wires()
     run = Run(tmp_path, fixture, ending)

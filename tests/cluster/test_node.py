@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from tests.cluster.node import GPU, NAME
 from tests.cluster.pretend_node import wait_for
 
 ONE_GPU = {"limits": {GPU: "1", "memory": "64Mi", "cpu": "1"}}
-WHO_AM_I = 'echo "user $(id -u)"; touch /spot 2>/dev/null && echo "root is writable"; echo "trained"'
+WHO_AM_I = 'echo "user $(id -u)"; touch /tmp/spot 2>/dev/null && echo "root is writable"; echo "trained"'
 TRAP = 'trap "echo caught TERM; exit 143" TERM; echo ready; while true; do sleep 0.1; done'
 EAT_MEMORY = "head -c 200000000 /dev/zero | tail"
 
@@ -190,6 +193,32 @@ def test_a_pod_uses_the_api_with_its_own_account(
     assert cluster.plane.audit_events(
         lambda event: event["user"]["username"] == account and event["responseStatus"]["code"] == 403
     )
+
+
+def test_a_pod_reaches_a_server_of_the_test(
+    cluster: Cluster, batch: client.BatchV1Api, core: client.CoreV1Api, cluster_namespace: str, tmp_path: Path
+) -> None:
+    (tmp_path / "note").write_text("from the test\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer((cluster.host_address, 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        ask = ["wget", "-q", "-O", "-", f"http://{cluster.host_address}:{server.server_port}/note"]
+        batch.create_namespaced_job(cluster_namespace, job("ask", restricted_pod(ask)))
+        finished_job(batch, cluster_namespace, "ask")
+        server.shutdown()
+
+    assert log_of(core, cluster_namespace, only_pod(core, cluster_namespace, "ask")) == "from the test\n"
+
+
+def test_a_name_outside_the_cluster_does_not_exist(
+    batch: client.BatchV1Api, core: client.CoreV1Api, cluster_namespace: str
+) -> None:
+    spec = restricted_pod(["nslookup", "elsewhere.test"])
+    batch.create_namespaced_job(cluster_namespace, job("outside", spec, backoffLimit=0))
+    pod = only_pod(core, cluster_namespace, "outside")
+    terminated(core, cluster_namespace, pod)
+
+    assert "NXDOMAIN" in log_of(core, cluster_namespace, pod)
 
 
 def test_an_image_archive_can_be_given_to_the_node(
