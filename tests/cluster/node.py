@@ -45,6 +45,7 @@ NEEDED = {
     "ip": "iproute2",
     "unshare": "util-linux",
     "busybox": "busybox-static",
+    "buildah": "buildah",
 }
 """Programs that the distribution provides, and the Debian package of each."""
 

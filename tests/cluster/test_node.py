@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ import requests
 from kubernetes import client
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.images import write_busybox_image
+from tests.cluster.image_builder import ImageBuilder
 from tests.cluster.jobs import FAIL_ON_65_IGNORE_EVICTIONS, job, restricted_pod
 from tests.cluster.node import GPU, NAME
 from tests.cluster.pretend_node import wait_for
@@ -221,15 +222,23 @@ def test_a_name_outside_the_cluster_does_not_exist(
     assert "NXDOMAIN" in log_of(core, cluster_namespace, pod)
 
 
-def test_an_image_archive_can_be_given_to_the_node(
-    cluster: Cluster, batch: client.BatchV1Api, cluster_namespace: str, tmp_path: Path
+def test_an_image_that_buildah_made_runs(
+    cluster: Cluster, batch: client.BatchV1Api, core: client.CoreV1Api, cluster_namespace: str, tmp_path: Path
 ) -> None:
-    cluster.import_image(write_busybox_image(tmp_path / "image.tar", ["localhost/given:1"]))
-    batch.create_namespaced_job(
-        cluster_namespace, job("given", restricted_pod(["true"], image="localhost/given:1"))
+    context = tmp_path / "context"
+    context.mkdir()
+    shutil.copy(shutil.which("busybox") or "", context / "busybox")
+    (context / "Dockerfile").write_text(
+        "FROM scratch\nCOPY busybox /bin/busybox\nUSER 1000\nENV WORD=built\n"
     )
+    builder = ImageBuilder(tmp_path / "builder")
+    builder.build(context, "localhost/built:1")
+    cluster.import_image(builder.save("localhost/built:1", tmp_path / "built.tar"))
+    spec = restricted_pod(["/bin/busybox", "sh", "-c", "echo $WORD"], image="localhost/built:1")
+    batch.create_namespaced_job(cluster_namespace, job("built", spec))
+    finished_job(batch, cluster_namespace, "built")
 
-    assert finished_job(batch, cluster_namespace, "given")
+    assert log_of(core, cluster_namespace, only_pod(core, cluster_namespace, "built")) == "built\n"
 
 
 def test_helm_installs_waits_and_tests_a_release(
