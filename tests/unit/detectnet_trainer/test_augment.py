@@ -192,3 +192,16 @@ def test_desaturation_pulls_towards_grey() -> None:
     paler = apply_to_image(blue, Draws(0.0, 0.5, False, SIZE, 0.0, (0, 0)))[0, 0]
 
     np.testing.assert_allclose(paler, [200, 100, 100], atol=0.5)
+
+
+def test_a_turned_picture_has_its_middle_in_the_middle_of_its_bounding_size() -> None:
+    image, _ = marked((160, 120))
+    block = block_in(apply_to_image(image, Draws(0.0, 1.0, False, SIZE, 5.0, (0, 0))))
+    radians = np.deg2rad(5)
+    bounding = (
+        320 * np.cos(radians) + 240 * np.sin(radians),
+        320 * np.sin(radians) + 240 * np.cos(radians),
+    )
+
+    assert block[0] + block[2] == pytest.approx(bounding[0], abs=2)
+    assert block[1] + block[3] == pytest.approx(bounding[1], abs=2)
