@@ -36,7 +36,9 @@ from periscope_embedded.supervisor import signals_stop
 STEPS = 6
 SHOWN_PICTURES = 12
 MAX_JUDGED_PICTURES = 300
-DEFAULT_SIZE = (320, 320)
+DEFAULT_SIZE = (256, 256)
+SYNTHETIC_EPOCHS = 10
+"""Enough for the generated pictures; one's own get the recipe's number."""
 PATIENCE_S = 180.0
 """How long a step is repeated while a service is away."""
 
@@ -52,7 +54,7 @@ class Wishes:
     epochs: int | None = None
     size: tuple[int, int] | None = None
     classes: list[str] | None = None
-    train_images: int = 300
+    train_images: int = 560
     val_images: int = 60
 
 
@@ -151,6 +153,11 @@ class Loop:
             self._session.training.post(f"/v1/jobs/{job_id}:cancel", headers=keyed())
 
 
+def epochs_wished(wishes: Wishes) -> int | None:
+    """How long to train; None leaves it to the recipe."""
+    return SYNTHETIC_EPOCHS if wishes.epochs is None and wishes.data is None else wishes.epochs
+
+
 def run(home: Home, settings: Settings, wishes: Wishes) -> Path:
     """Go through the loop and return the picture's path; nothing is left running.
 
@@ -178,7 +185,7 @@ def run(home: Home, settings: Settings, wishes: Wishes) -> Path:
 def _go_round(loop: Loop, memory: RunMemory, wishes: Wishes) -> Path:
     try:
         version = persist(lambda: loop.push(wishes.classes))
-        job = persist(lambda: loop.train(version, wishes.epochs))
+        job = persist(lambda: loop.train(version, epochs_wished(wishes)))
         publication = persist(lambda: loop.publish(job))
         robot = persist(loop.deliver)
         path = loop.detect(robot, job, publication)

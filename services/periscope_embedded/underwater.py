@@ -22,7 +22,7 @@ CLASSES = ("buoy", "gate")
 JPEG_QUALITY = 90
 OBJECTS_PER_IMAGE = (0.06, 0.42, 0.34, 0.18)
 """How often a picture has 0, 1, 2 and 3 objects."""
-BUOY_SIZE, GATE_SIZE = (0.18, 0.42), (0.28, 0.62)
+BUOY_SIZE, GATE_SIZE = (0.18, 0.42), (0.34, 0.62)
 """Smallest and largest extent, as a part of the picture's shorter side."""
 BUOY_DIAMETER_M, GATE_WIDTH_M = 0.45, 1.35
 LARGEST_CUT = 0.12

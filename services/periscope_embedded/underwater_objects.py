@@ -113,9 +113,9 @@ def _gate_paint(rng: np.random.Generator) -> list[tuple[tuple[float, float, floa
 
 def _gate_bars(rng: np.random.Generator, place: Placement) -> tuple[list[Points], list[tuple[float, float]]]:
     """Ends [2, 2] in pixels and widths at both ends of left post, right post, crossbar."""
-    tall = rng.uniform(0.6, 0.95)
+    tall = rng.uniform(0.7, 0.95)
     half = 0.5
-    yaw, roll, pitch = rng.normal(0, 0.38), rng.normal(0, 0.07), rng.normal(0, 0.12)
+    yaw, roll, pitch = rng.normal(0, 0.22), rng.normal(0, 0.06), rng.normal(0, 0.1)
     yaw = float(np.clip(yaw, -0.85, 0.85))
     posts = [[(-half, -tall / 2, 0), (-half, tall / 2, 0)], [(half, -tall / 2, 0), (half, tall / 2, 0)]]
     bar = [(-half, -tall / 2, 0), (half, -tall / 2, 0)]
@@ -128,7 +128,7 @@ def _gate_bars(rng: np.random.Generator, place: Placement) -> tuple[list[Points]
     scale = place.size / extent
     pixels = flat * scale
     pixels += (place.x, place.y) - (pixels.min(0) + pixels.max(0)) / 2
-    widths = np.maximum(rng.uniform(0.055, 0.09) * scale * near, 2.2)
+    widths = np.maximum(rng.uniform(0.07, 0.1) * scale * near, 2.2)
     ends = pixels.reshape(3, 2, 2)
     return list(ends), [(float(a), float(b)) for a, b in widths.reshape(3, 2)]
 
