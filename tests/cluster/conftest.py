@@ -58,7 +58,7 @@ def needs_node(items: Iterable[pytest.Item]) -> bool:
 
 def wanted_programs(items: Iterable[pytest.Item]) -> Mapping[str, Program]:
     """What has to be built for these tests."""
-    return programs.CONTROL_PLANE | (programs.NODE if needs_node(items) else {})
+    return {**programs.CONTROL_PLANE, **(programs.NODE if needs_node(items) else {})}
 
 
 @pytest.fixture(scope="session")

@@ -220,7 +220,7 @@ class ControlPlane:
         url = f"https://127.0.0.1:{self.scheduler_port}/readyz"
         try:  # Its certificate is its own; only its being there is asked.
             return requests.get(
-                url, verify=self.folder / "certs" / "kube-scheduler.crt", timeout=PROBE_TIMEOUT_S
+                url, verify=str(self.folder / "certs" / "kube-scheduler.crt"), timeout=PROBE_TIMEOUT_S
             ).ok
         except (requests.RequestException, OSError):
             return False

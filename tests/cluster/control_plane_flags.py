@@ -54,8 +54,11 @@ def controller_manager_flags(folder: Path, port: int, ca_file: Path) -> Flags:
     return {
         **client_flags(folder, folder / "controller-manager.kubeconfig", port),
         "use-service-account-credentials": "true",
+        "kube-api-qps": 500,  # At the default rate the many accounts alone take seconds.
+        "kube-api-burst": 1000,
         "service-account-private-key-file": folder / "service-account.key",
         "root-ca-file": ca_file,
+        "node-monitor-grace-period": "10m",  # A pretended node sends no heartbeats.
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from tests.cluster.warden import FOLDER_PREFIX
 WARDEN = Path(__file__).with_name("warden.py")
 END_TIMEOUT_S = 60
 LOG_TAIL_CHARACTERS = 3000
+PORTS = range(20000, 32000)
 
 
 class SandboxBroken(Exception):
@@ -119,12 +121,16 @@ class Sandbox:
 
 
 def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody listens on right now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((address, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody listens on right now, all different, and that no outgoing connection will be given."""
+    found: list[int] = []
+    while len(found) < count:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
