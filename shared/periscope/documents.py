@@ -10,7 +10,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from periscope.store import ObjectMissing, ObjectStore, PreconditionFailed, Stor
 UPDATE_ATTEMPTS = 12
 CLAIM_ATTEMPTS = 3
 BACKOFF_S = 0.02
+READERS = 8
+PARALLEL_FROM = 16
 
 Body = dict[str, Any]
 
@@ -113,21 +116,37 @@ class Documents:
 
     def list(self, kind: str) -> list[Document]:
         """All documents of a kind, oldest first; only changed ones are read again."""
-        documents = []
         prefix = keys.documents_prefix(kind)
-        for info in self._store.list(prefix):
-            with self._cache_lock:
-                cached = self._cache.get(info.key)
-            if cached is None or cached.etag != info.etag:
-                try:
-                    cached = self.get(kind, info.key.removeprefix(prefix))
-                except DocumentMissing:
-                    continue  # Removed between the listing and now.
-                with self._cache_lock:
-                    self._cache[info.key] = cached
-            documents.append(Document(cached.kind, cached.id, _copy(cached.body), cached.etag))
-        self._forget_removed(prefix, {keys.document(kind, document.id) for document in documents})
-        return documents
+        etags = {info.key: info.etag for info in self._store.list(prefix)}
+        with self._cache_lock:
+            cached = {key: self._cache.get(key) for key in etags}
+        changed = [key for key, document in cached.items() if document is None or document.etag != etags[key]]
+        fresh = self._read_all(kind, [key.removeprefix(prefix) for key in changed])
+        with self._cache_lock:
+            self._cache.update(fresh)
+            for key in [key for key in self._cache if key.startswith(prefix) and key not in etags]:
+                del self._cache[key]
+        found = {**cached, **dict.fromkeys(changed), **fresh}
+        return [
+            Document(kind, document.id, _copy(document.body), document.etag)
+            for document in found.values()
+            if document is not None  # Removed between the listing and now.
+        ]
+
+    def _read_all(self, kind: str, document_ids: Sequence[str]) -> dict[str, Document]:
+        def read(document_id: str) -> Document | None:
+            try:
+                return self.get(kind, document_id)
+            except DocumentMissing:
+                return None
+
+        if len(document_ids) < PARALLEL_FROM:
+            documents = [read(document_id) for document_id in document_ids]
+        else:
+            # A service that has just started reads them all.
+            with ThreadPoolExecutor(READERS) as pool:
+                documents = list(pool.map(read, document_ids))
+        return {keys.document(kind, document.id): document for document in documents if document is not None}
 
     def delete(self, kind: str, document_id: str) -> None:
         """Remove a document; an absent one is no error."""
@@ -150,11 +169,6 @@ class Documents:
         except ObjectMissing:
             return None
         return str(json.loads(stored.body)["id"])
-
-    def _forget_removed(self, prefix: str, present: set[str]) -> None:
-        with self._cache_lock:
-            for key in [key for key in self._cache if key.startswith(prefix) and key not in present]:
-                del self._cache[key]
 
 
 def claim(store: ObjectStore, key: str, body: Body) -> str:
