@@ -57,7 +57,7 @@ def resumed(tmp_path: Path, stop_at: int, **given: object) -> tuple[bytes, bytes
     return caffemodel(unbroken), caffemodel(again)
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5], ids=["mid-epoch", "epoch's end", "mid-epoch later"])
+@pytest.mark.parametrize("stop_at", [2, 3], ids=["mid-epoch", "epoch's end"])
 def test_a_training_that_goes_on_ends_in_the_same_bytes(tmp_path: Path, stop_at: int) -> None:
     unbroken, again = resumed(tmp_path, stop_at, augmentation={})
 
@@ -171,6 +171,7 @@ def test_bfloat16_is_given_up_where_the_processor_has_none(
     assert not bf16_is_fast(torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_it_overfits_four_pictures(tmp_path: Path) -> None:
     split = split_of(pictures(4, side=96), tmp_path, side=96)
     training = options(epochs=60, batch_size=4, learning_rate=1e-3, validation_interval_epochs=60)

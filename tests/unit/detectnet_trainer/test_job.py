@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,34 @@ def store() -> Watched:
     return Watched()
 
 
+@dataclass
+class Finished:
+    """A job of two epochs that has run to its end."""
+
+    store: Watched
+    job_id: str
+    work: Path
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    store = Watched()
+    work = tmp_path_factory.mktemp("work")
+    job_id = store_job(store, options())
+    assert run(store, job_id, work) == 0
+    return Finished(store, job_id, work)
+
+
+@pytest.fixture
+def finished(finished_once: Finished) -> Finished:
+    """With a store of the test's own."""
+    own = Watched()
+    for key in finished_once.store.keys(""):
+        own.put(key, finished_once.store.get(key).body)
+    own.calls.clear()
+    return Finished(own, finished_once.job_id, finished_once.work)
+
+
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
@@ -88,11 +117,9 @@ def failure(capsys: pytest.CaptureFixture[str]) -> Document:
     return report
 
 
-def test_a_job_commits_every_epoch_and_completes(store: Watched, tmp_path: Path) -> None:
-    job_id = store_job(store, options())
+def test_a_job_commits_every_epoch_and_completes(finished: Finished) -> None:
+    body = committed(finished.store, finished.job_id)
 
-    assert run(store, job_id, tmp_path) == 0
-    body = committed(store, job_id)
     assert body["complete"]
     assert body["attempt"] == 1
     assert [(epoch["epoch"], epoch["step"], epoch["attempt"]) for epoch in body["epochs"]] == [
@@ -104,20 +131,15 @@ def test_a_job_commits_every_epoch_and_completes(store: Watched, tmp_path: Path)
     }  # fmt: skip
 
 
-def test_every_committed_file_is_there_as_described(store: Watched, tmp_path: Path) -> None:
-    job_id = store_job(store, options())
-    run(store, job_id, tmp_path)
-
-    for epoch in committed(store, job_id)["epochs"]:
+def test_every_committed_file_is_there_as_described(finished: Finished) -> None:
+    for epoch in committed(finished.store, finished.job_id)["epochs"]:
         for file in epoch["files"].values():
-            body = store.get(file["key"]).body
+            body = finished.store.get(file["key"]).body
             assert (len(body), job_commit._sha256(body)) == (file["size_bytes"], file["sha256"])
 
 
-def test_the_metrics_have_the_agreed_form(store: Watched, tmp_path: Path) -> None:
-    job_id = store_job(store, options(epochs=1))
-    run(store, job_id, tmp_path)
-    metrics = committed(store, job_id)["epochs"][0]["metrics"]
+def test_the_metrics_have_the_agreed_form(finished: Finished) -> None:
+    metrics = committed(finished.store, finished.job_id)["epochs"][0]["metrics"]
 
     assert set(metrics) == {"learning_rate", "images_per_second", "train", "val", "all_zero_coverage_loss"}
     assert set(metrics["train"]) == {"loss_bbox", "loss_coverage"}
@@ -126,11 +148,9 @@ def test_the_metrics_have_the_agreed_form(store: Watched, tmp_path: Path) -> Non
     assert metrics["all_zero_coverage_loss"] > 0
 
 
-def test_the_parity_file_holds_pictures_at_the_networks_size(store: Watched, tmp_path: Path) -> None:
-    job_id = store_job(store, options(epochs=1))
-    run(store, job_id, tmp_path)
-    file = committed(store, job_id)["epochs"][0]["files"]["parity.npz"]
-    with np.load(io.BytesIO(store.get(file["key"]).body)) as parity:
+def test_the_parity_file_holds_pictures_at_the_networks_size(finished: Finished) -> None:
+    file = committed(finished.store, finished.job_id)["epochs"][0]["files"]["parity.npz"]
+    with np.load(io.BytesIO(finished.store.get(file["key"]).body)) as parity:
         shapes = {name: parity[name].shape for name in parity}
 
     assert shapes == {
@@ -141,11 +161,11 @@ def test_the_parity_file_holds_pictures_at_the_networks_size(store: Watched, tmp
 
 
 def test_only_the_newest_two_checkpoints_are_kept(store: Watched, tmp_path: Path) -> None:
-    job_id = store_job(store, options(epochs=4))
+    job_id = store_job(store, options(epochs=3))
     run(store, job_id, tmp_path)
     kept = [key for key in store.keys(keys.job_prefix(job_id)) if key.endswith("checkpoint.pt")]
 
-    assert kept == [keys.attempt_epoch_file(job_id, 1, step, "checkpoint.pt") for step in (9, 12)]
+    assert kept == [keys.attempt_epoch_file(job_id, 1, step, "checkpoint.pt") for step in (6, 9)]
     assert committed(store, job_id)["latest"]["file"]["key"] == kept[-1]
 
 
@@ -198,6 +218,7 @@ def terminate_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(Trainer, "learning_rate", learning_rate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_job_killed_at_a_random_write_ends_in_the_same_bytes_and_shows_nothing_half_made(
     store: Watched, tmp_path: Path, seed: int
@@ -250,7 +271,7 @@ def test_an_older_attempt_does_not_start(
 def test_an_attempt_that_is_overtaken_ends_and_writes_nothing_that_counts(
     store: Watched, tmp_path: Path
 ) -> None:
-    job_id = store_job(store, options(epochs=3))
+    job_id = store_job(store, options(epochs=2))
 
     def overtake(key: str) -> None:
         if key.endswith("steps/0000000006/checkpoint.pt"):
@@ -266,24 +287,19 @@ def test_an_attempt_that_is_overtaken_ends_and_writes_nothing_that_counts(
     assert run(store, job_id, tmp_path, attempt=2) == 0
 
 
-def test_a_complete_job_is_complete_at_once(store: Watched, tmp_path: Path) -> None:
-    job_id = store_job(store, options(epochs=1))
-    run(store, job_id, tmp_path)
-    first = committed(store, job_id)["epochs"]
+def test_a_complete_job_is_complete_at_once(finished: Finished) -> None:
+    first = committed(finished.store, finished.job_id)["epochs"]
 
-    assert run(store, job_id, tmp_path, attempt=2) == 0
-    assert committed(store, job_id)["epochs"] == first
+    assert run(finished.store, finished.job_id, finished.work, attempt=2) == 0
+    assert committed(finished.store, finished.job_id)["epochs"] == first
 
 
-def test_a_second_attempt_uses_the_cached_pictures(store: Watched, tmp_path: Path) -> None:
-    job_id = store_job(store, options(epochs=1))
-    run(store, job_id, tmp_path)
-    store.calls.clear()
-    run(store, job_id, tmp_path, attempt=2)
+def test_a_second_attempt_uses_the_cached_pictures(finished: Finished) -> None:
+    run(finished.store, finished.job_id, finished.work, attempt=2)
 
     # The checkpoint is the only large object that is read.
-    assert store.calls["iterate"] == 1
-    assert not list(tmp_path.glob("jobs/*/attempt-*"))
+    assert finished.store.calls["iterate"] == 1
+    assert not list(finished.work.glob("jobs/*/attempt-*"))
 
 
 def test_the_store_may_be_away_for_a_while(
