@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from periscope.s3 import S3Store
-from periscope_embedded.seaweedfs import SeaweedFS
+from periscope_embedded.seaweedfs import SeaweedFS, StoreNotStarted
 from tests.fakes import MemoryStore
 
 
@@ -20,13 +20,27 @@ def memory_store() -> MemoryStore:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A real S3 server for the whole run."""
-    server = SeaweedFS(tmp_path_factory.mktemp("seaweedfs"))
-    server.start()
+    server = _start(tmp_path_factory)
     try:
-        server.wait_ready()
         yield server
     finally:
         server.kill()
+
+
+def _start(tmp_path_factory: pytest.TempPathFactory) -> SeaweedFS:
+    for last_try in (False, False, True):
+        server = SeaweedFS(tmp_path_factory.mktemp("seaweedfs"))
+        server.start()
+        try:
+            server.wait_ready()
+        except StoreNotStarted:
+            # Another test process may have taken a port between choosing and binding it.
+            server.kill()
+            if last_try:
+                raise
+        else:
+            return server
+    raise AssertionError
 
 
 @pytest.fixture

@@ -146,20 +146,3 @@ def test_a_wrong_key_is_not_taken_for_an_empty_store(seaweedfs: SeaweedFS, s3_bu
 
     with pytest.raises(StoreUnavailable):
         S3Store(settings).head("a")
-
-
-def test_objects_outlive_a_killed_server(tmp_path_factory: pytest.TempPathFactory) -> None:
-    server = SeaweedFS(tmp_path_factory.mktemp("killed"))
-    server.start()
-    try:
-        server.wait_ready()
-        store = S3Store(server.settings())
-        for number in range(50):
-            store.put(f"k/{number:02d}", b"x" * 1000)
-        server.kill()
-        server.start()
-        server.wait_ready()
-
-        assert len(list(store.list("k/"))) == 50
-    finally:
-        server.kill()
