@@ -37,6 +37,7 @@ class Convolution:
     pad: int = 0
     relu: str | None = None
     """Name of the ReLU layer, which works in place."""
+    weight_lr_mult: float = 1.0
     bias_lr_mult: float = 2.0
     bias_value: float = BACKBONE_BIAS
 

@@ -135,7 +135,7 @@ def _convolution(layer: network.Convolution) -> str:
         "Convolution",
         [layer.bottom],
         [layer.top],
-        "param { lr_mult: 1 decay_mult: 1 }",
+        f"param {{ lr_mult: {layer.weight_lr_mult:g} decay_mult: 1 }}",
         f"param {{ lr_mult: {layer.bias_lr_mult:g} decay_mult: 0 }}",
         f"convolution_param {{ {sides} {fillers} }}",
     )

@@ -7,7 +7,7 @@ would train by them; where its data are, DIGITS's folder names stand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from detectnet import network
@@ -50,7 +50,8 @@ def train_val_prototxt(
 ) -> str:
     """The training and validation network of resolved training options. Raises IllegalSize."""
     require_grid_size(width, height, options.stride)
-    layers = network.layers(classes)[1:]
+    faster = training.get("bbox_lr_mult", 1.0)
+    layers = [_with_rates(layer, faster) for layer in network.layers(classes)[1:]]
     return "".join(
         [
             'name: "DetectNet"\n',
@@ -62,6 +63,14 @@ def train_val_prototxt(
             *_score_layers(width, height, classes),
         ]
     )
+
+
+def _with_rates(layer: network.Layer, bbox_lr_mult: float) -> network.Layer:
+    """The layer as it learns: the box head faster than Caffe's table has it."""
+    if not isinstance(layer, network.Convolution) or layer.name != network.BBOX_HEAD:
+        return layer
+    weight, bias = bbox_lr_mult * layer.weight_lr_mult, bbox_lr_mult * layer.bias_lr_mult
+    return replace(layer, weight_lr_mult=weight, bias_lr_mult=bias)
 
 
 def solver_prototxt(training: Mapping[str, Any], steps: SolverSteps) -> str:

@@ -52,6 +52,17 @@ def test_sizes_and_batches_stand_in_both_phases() -> None:
     assert layers["val_label"].block("data_param").text("batch_size") == "6"
 
 
+def test_the_box_heads_own_rate_is_told() -> None:
+    def rates(layer: Message) -> list[str]:
+        return [parameter.text("lr_mult") for parameter in layer.blocks("param")]
+
+    faster, plain = train_val(recipe="default", bbox_lr_mult=20.0), train_val(recipe="digits")
+
+    assert rates(faster["bbox/regressor"]) == ["20", "40"]
+    assert rates(faster["cvg/classifier"]) == ["1", "2"]
+    assert rates(plain["bbox/regressor"]) == ["1", "2"]
+
+
 def test_augmentation_is_told_for_training_only() -> None:
     layers = train_val(augmentation={"flip_prob": 0.25})
 
