@@ -19,7 +19,7 @@ from typing import Any
 
 SERVICES = ("dataset", "training", "registry")
 DEFAULT_FOLDER = ".periscope"
-DOWN_TIMEOUT_S = 60.0
+DOWN_TIMEOUT_S = 120.0
 MAX_LOG_BYTES = 10 << 20
 
 

@@ -20,13 +20,15 @@ from periscope_embedded.settings import Settings
 from periscope_embedded.supervisor import Supervisor, ignore_signals
 
 READY_TIMEOUT_S = 90.0
-STOP_GRACE_S = 12
-"""Seconds a training run has for its checkpoint; gunicorn gives the training service 20 for all."""
-TRAINING_STOP_TIMEOUT_S = 25.0
+STOP_GRACE_S = 30
+"""Seconds a training run has for its checkpoint, on a busy machine too."""
+TRAINING_STOP_TIMEOUT_S = 45.0
+"""For the training service, which waits for that."""
 STATE_FILE, CLIENT_FILE, PORTS_FILE = "state.json", "client.json", "ports.json"
 NOT_PASSED_ON = ("S3_", "AWS_", "GUNICORN_", "PERISCOPE_TOKEN", "PERISCOPE_PROBE_BIND", "PERISCOPE_INSTANCE")
 """Other variables of the services, ``PERISCOPE_TRAINER_THREADS`` say, hold for the embedded ones too."""
 GUNICORN = ("-m", "gunicorn", "-c", "python:periscope.web.gunicorn_conf", "--no-control-socket")
+GUNICORN_MARGIN_S = 5
 
 Tell = Callable[[str], None]
 
@@ -181,15 +183,17 @@ def _service_specs(
             "PERISCOPE_BIND": url.removeprefix("http://"),
             "PERISCOPE_WORK_DIR": str(folder),
         }
+        stop_timeout_s = TRAINING_STOP_TIMEOUT_S if name == "training" else ChildSpec.stop_timeout_s
+        patience = ("--graceful-timeout", f"{stop_timeout_s - GUNICORN_MARGIN_S:.0f}")
         yield ChildSpec(
             name=name,
-            command=(sys.executable, *GUNICORN, f"periscope_{name}.app:create_app_from_environ()"),
+            command=(sys.executable, *GUNICORN, *patience, f"periscope_{name}.app:create_app_from_environ()"),
             environ={**shared, **own},
             folder=folder,
             log_path=home.log_path(name),
             is_ready=_answers(f"{url}/readyz"),
             ready_timeout_s=READY_TIMEOUT_S,
-            stop_timeout_s=TRAINING_STOP_TIMEOUT_S if name == "training" else ChildSpec.stop_timeout_s,
+            stop_timeout_s=stop_timeout_s,
         )
 
 
