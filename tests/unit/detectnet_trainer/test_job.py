@@ -411,7 +411,7 @@ def test_what_is_gone_is_said(
     assert failure(capsys)["code"] == "missing"
 
 
-@pytest.mark.parametrize(("job_id", "attempt"), [("../x", 1), (new_id(), 0)])
+@pytest.mark.parametrize(("job_id", "attempt"), [("../x", 1), ("01ARZ3NDEKTSV4RRFFQ69G5FAV", 0)])
 def test_a_job_that_cannot_exist_is_refused(
     store: Watched, tmp_path: Path, capsys: pytest.CaptureFixture[str], job_id: str, attempt: int
 ) -> None:
