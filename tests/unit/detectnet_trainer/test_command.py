@@ -18,6 +18,8 @@ from detectnet_trainer.__main__ import main
 from detectnet_trainer.folder_training import CHECKPOINT
 from tests.unit.detectnet_trainer.small_data import folder_of
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["--size", "64x64", "--batch-size", "2", "--threads", "1"]
 
 

@@ -21,6 +21,8 @@ from detectnet_trainer.model import weights_of
 from detectnet_trainer.session import Session, bf16_is_fast, start_session
 from tests.unit.detectnet_trainer.small_data import NAMES, options, pictures, split_of
 
+pytestmark = pytest.mark.slow
+
 
 def session_of(folder: Path, train: int = 6, **given: object) -> Session:
     splits = [split_of(pictures(count, seed=seed), folder) for count, seed in ((train, 0), (3, 1))]

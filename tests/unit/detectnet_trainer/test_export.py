@@ -19,6 +19,8 @@ from detectnet_trainer.initialise import initialise
 from detectnet_trainer.model import DetectNet
 from tests.unit.detectnet_trainer.small_data import pictures, split_of
 
+pytestmark = pytest.mark.slow
+
 PHOTOGRAPHS = Path(__file__).resolve().parents[4] / "shared" / "data" / "bccd-kitti" / "val" / "images"
 """Beside the checkout on some machines; elsewhere a drawn scene serves."""
 

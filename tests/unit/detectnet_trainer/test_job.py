@@ -25,6 +25,8 @@ from periscope.store import StoredObject, StoreUnavailable
 from tests.fakes import MemoryStore
 from tests.unit.detectnet_trainer.small_data import SIDE, options, pictures, store_job
 
+pytestmark = pytest.mark.slow
+
 Document = dict[str, Any]
 
 

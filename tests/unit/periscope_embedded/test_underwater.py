@@ -14,6 +14,8 @@ from periscope_embedded.underwater import CLASSES, make_picture, write_dataset
 from periscope_embedded.underwater_objects import Placement, draw_buoy, draw_gate
 from periscope_embedded.water import Textures, Water
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"train_images": 4, "val_images": 2, "width": 160, "height": 128}
 
 

@@ -105,7 +105,7 @@ def test_an_alias_that_is_not_there_yet_is_told_and_may_come_later(service: Serv
     [
         ({"model": "none"}, "/model"),
         ({"model": "buoys", "version": 9}, "/version"),
-        ({"model": "buoys", "version": 1, "alias": "latest"}, "/"),
+        ({"model": "buoys", "version": 1, "alias": "latest"}, ""),
         ({}, "/model"),
         ({"model": "buoys", "channel": "x"}, "/channel"),
     ],

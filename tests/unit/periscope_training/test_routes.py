@@ -141,13 +141,18 @@ def test_a_token_that_has_expired_is_no_token(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"step": -1}, {"train": {"loss_bbox": float("nan"), "loss_coverage": 1}}, {"mood": "good"}]
+    ("wrong", "status"),
+    [
+        ({"step": -1}, 422),
+        ({"mood": "good"}, 422),
+        ({"train": {"loss_bbox": float("nan"), "loss_coverage": 1}}, 400),  # NaN is no JSON.
+    ],
 )
-def test_progress_without_sense_is_refused(service: Service, wrong: dict) -> None:
+def test_progress_without_sense_is_refused(service: Service, wrong: dict, status: int) -> None:
     job_id = service.create_job()
     service.house.loop()
 
-    assert service.report(job_id, 1, {**PROGRESS, **wrong}).status_code == 422
+    assert service.report(job_id, 1, {**PROGRESS, **wrong}).status_code == status
 
 
 def test_the_epochs_are_listed_with_the_best_one_marked(service: Service) -> None:
