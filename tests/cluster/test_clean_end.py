@@ -156,10 +156,20 @@ def test_nothing_is_left_after(
     assert number is None or len(seen) > 4
 
 
+def forever(folder: Path) -> str:
+    """A shell line that runs until it is killed, and shows the folder among the processes."""
+    return f"while true; do sleep 1; done; : {folder}"
+
+
+def daemon_runs(folder: Path) -> bool:
+    return any("sh -c while" in trace and "setsid" not in trace for trace in traces(folder))
+
+
 def test_a_killed_warden_takes_its_processes_along_and_the_next_one_sweeps_up(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path)
     sandbox.make_cgroup()
-    sandbox.start("sleeper", ["sleep", "600", str(sandbox.folder)])
+    sandbox.start("runner", ["sh", "-c", forever(sandbox.folder)])
+    sandbox.wait_until("the process runs", lambda: daemon_runs(sandbox.folder), 10)
     sandbox.warden.kill()
     sandbox.warden.communicate()
     with Sandbox(tmp_path):
@@ -170,9 +180,7 @@ def test_a_killed_warden_takes_its_processes_along_and_the_next_one_sweeps_up(tm
 
 def test_an_ended_sandbox_has_no_process_of_a_daemon_either(tmp_path: Path) -> None:
     with Sandbox(tmp_path) as sandbox:
-        sandbox.start("forker", ["sh", "-c", f"setsid sleep 600 {sandbox.folder} & exit 0"])
-        sandbox.wait_until(
-            "the daemon runs", lambda: any("sleep 600" in each for each in traces(sandbox.folder)), 10
-        )
+        sandbox.start("forker", ["sh", "-c", f"setsid sh -c '{forever(sandbox.folder)}' & exit 0"])
+        sandbox.wait_until("the daemon runs", lambda: daemon_runs(sandbox.folder), 10)
 
     assert traces(sandbox.folder) == []

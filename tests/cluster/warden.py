@@ -99,10 +99,7 @@ class Warden:
     def end(self) -> None:
         """Kill what runs, wait until it is gone, and remove what was made."""
         deadline = time.monotonic() + END_TIMEOUT_S
-        for process in reversed(self.processes.values()):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        reap_all_children(deadline)
+        kill_all_children(deadline)
         remove_remains(self.folder, deadline)
 
 
@@ -133,13 +130,17 @@ def remove_remains(folder: Path, deadline: float) -> None:
     shutil.rmtree(folder)
 
 
-def reap_all_children(deadline: float) -> None:
-    """Wait until no child is left, adopted ones included.
+def kill_all_children(deadline: float) -> None:
+    """Kill until no child is left; the children of a dead child become ours, and are next.
 
     Raises:
         TimeoutError: some process would not die.
     """
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
     while True:
+        for child in children.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
