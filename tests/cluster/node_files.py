@@ -37,6 +37,8 @@ oom_score = 0
   address = "{folder}/containerd.sock"
 [ttrpc]
   address = "{folder}/containerd.sock.ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{folder}/containerd-opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE}"
   restrict_oom_score_adj = true

@@ -30,6 +30,19 @@ SETTINGS = (
     "net/netfilter/nf_conntrack_max",
     "net/bridge/bridge-nf-call-iptables",
 )
+PLACES = (
+    "/etc/cni/net.d",
+    "/etc/kubernetes",
+    "/opt/containerd",
+    "/run/containerd",
+    "/run/netns",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/pods",
+)
 SAMPLE = """
 import os, pathlib, time
 
@@ -46,6 +59,14 @@ def settings() -> dict[str, str]:
     """The kernel settings that a node's programs like to change; absent ones are left out."""
     paths = {name: Path("/proc/sys", name) for name in SETTINGS}
     return {name: path.read_text() for name, path in paths.items() if path.exists()}
+
+
+def places() -> dict[str, list[str] | None]:
+    """What is in the folders that a node uses by default."""
+    return {
+        name: sorted(path.name for path in Path(name).iterdir()) if Path(name).exists() else None
+        for name in PLACES
+    }
 
 
 def traces(folder: Path) -> list[str]:
@@ -140,7 +161,7 @@ def wait_until_gone(folder: Path) -> list[str]:
 def test_nothing_is_left_after(
     runs: list[Run], node_programs: object, tmp_path: Path, fixture: str, ending: str, number: int | None
 ) -> None:
-    settings_before, wires_before = settings(), wires()
+    before = settings(), wires(), places()
     run = Run(tmp_path, fixture, ending)
     runs.append(run)
     folder = run.cluster_folder()
@@ -151,8 +172,7 @@ def test_nothing_is_left_after(
     left = wait_until_gone(folder)
 
     assert left == []
-    assert wires() == wires_before
-    assert settings() == settings_before
+    assert (settings(), wires(), places()) == before
     assert number is None or len(seen) > 4
 
 
