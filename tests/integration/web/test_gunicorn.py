@@ -103,7 +103,8 @@ def test_every_line_of_the_log_is_json_and_names_the_service(service: Running) -
     requests.get(f"{service.url}/v1/nothing", headers={"X-Request-Id": "r1"}, timeout=5)
     requests.get(f"{service.probe_url}/livez", timeout=5)
 
-    (line,) = [line for line in service.logged() if line["event"] == "request"]
+    (line,) = service.logged()
+    assert line["event"] == "request"
     assert (line["service"], line["request_id"], line["status"]) == ("slow", "r1", 404)
 
 
@@ -119,6 +120,15 @@ def test_a_body_in_chunks_is_taken_and_limited(service: Running) -> None:
     large = requests.post(url, data=iter([b" " * 65_536] * 20), headers=headers, timeout=5)
 
     assert [answer.status_code for answer in (taken, broken, other, large)] == [200, 400, 415, 413]
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(service: Running) -> None:
+    head = "POST /v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(head.encode())
+
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_requests_under_way_are_answered_before_the_end(service: Running) -> None:

@@ -30,6 +30,7 @@ def test_a_resting_worker_can_be_woken() -> None:
     worker.wake()
 
     assert done.acquire(timeout=SOON_S)
+    assert not done.acquire(timeout=0.05)
     worker.stop()
 
 

@@ -221,6 +221,7 @@ def test_without_a_hash_nothing_of_an_earlier_call_is_trusted(tmp_path: Path) ->
         ServiceClient(server.url).download("/zip", tmp_path / "m.zip")
 
     assert (tmp_path / "m.zip").read_bytes() == ZIP
+    assert ranges(server.asked) == [None]
 
 
 def test_a_download_of_other_bytes_leaves_the_old_file(tmp_path: Path) -> None:
