@@ -10,9 +10,10 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from periscope import keys
@@ -147,6 +148,13 @@ class Documents:
             with ThreadPoolExecutor(READERS) as pool:
                 documents = list(pool.map(read, document_ids))
         return {keys.document(kind, document.id): document for document in documents if document is not None}
+
+    def written_before(self, kind: str, moment: datetime) -> Iterator[str]:
+        """Ids of the documents whose last write is older than ``moment``, by the store's clock."""
+        prefix = keys.documents_prefix(kind)
+        for info in self._store.list(prefix):
+            if info.modified_at < moment:
+                yield info.key.removeprefix(prefix)
 
     def delete(self, kind: str, document_id: str) -> None:
         """Remove a document; an absent one is no error."""

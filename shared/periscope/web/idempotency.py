@@ -1,15 +1,18 @@
 """``Idempotency-Key``: a POST that is sent twice acts once and is answered the same.
 
-The first request claims the key in the store; its answer is kept there for a day. An answer that refuses
+The first request claims the key in the store; its answer is kept there for a day, and then swept away by
+some later request that carries a key. An answer that refuses
 is not kept: the caller may put right what was wrong and send the same key again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
@@ -25,6 +28,8 @@ HEADER = "Idempotency-Key"
 KEPT = timedelta(hours=24)
 ABANDONED_AFTER = timedelta(seconds=60)
 MAX_KEY_LENGTH = 200
+SWEEP_EVERY_S = 600.0
+MAX_SWEPT = 100
 
 log = structlog.get_logger()
 
@@ -39,6 +44,7 @@ def idempotent(view: View) -> View:
 
 def install_idempotency(app: Flask, documents: Documents) -> None:
     """Answer repeated requests from the store."""
+    sweeper = _Sweeper(documents)
 
     @app.before_request
     def replay() -> Response | None:
@@ -56,7 +62,26 @@ def install_idempotency(app: Flask, documents: Documents) -> None:
         claim: Document | None = g.pop("idempotency_claim", None)
         if claim is not None:
             _keep(documents, claim, response)
+            sweeper.sweep_now_and_then()
         return response
+
+
+class _Sweeper:
+    """Removes old answers, some at a time, so that no request is held up for long."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._next_at = 0.0
+
+    def sweep_now_and_then(self) -> None:
+        if time.monotonic() < self._next_at:
+            return
+        self._next_at = time.monotonic() + SWEEP_EVERY_S
+        try:
+            for old in islice(self._documents.written_before(KIND, utc_now() - KEPT), MAX_SWEPT):
+                self._documents.delete(KIND, old)
+        except StoreUnavailable as error:
+            log.warning("idempotent_answers_not_swept", error=str(error))
 
 
 def _claim_or_replay(documents: Documents, key: str) -> Response | None:

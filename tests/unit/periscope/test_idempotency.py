@@ -122,3 +122,34 @@ def test_a_key_is_forgotten_after_a_day(client: FlaskClient, monkeypatch: pytest
     monkeypatch.setattr("periscope.web.idempotency.utc_now", lambda: tomorrow)
 
     assert client.post("/v1/things", json={"name": "b"}, headers=headers).get_json() == {"made": 2}
+
+
+def test_old_answers_are_swept_away(
+    client: FlaskClient, memory_store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("periscope.web.idempotency.SWEEP_EVERY_S", 0.0)
+    for number in range(3):
+        client.post("/v1/things", json={"name": "a"}, headers=bearer() | {"Idempotency-Key": f"k{number}"})
+    assert len(memory_store.keys("documents/idempotency/")) == 3
+    tomorrow = utc_now() + timedelta(hours=25)
+    monkeypatch.setattr("periscope.web.idempotency.utc_now", lambda: tomorrow)
+    monkeypatch.setattr("tests.fakes.utc_now", lambda: tomorrow)
+
+    client.post("/v1/things", json={"name": "a"}, headers=bearer() | {"Idempotency-Key": "new"})
+
+    assert len(memory_store.keys("documents/idempotency/")) == 1
+
+
+def test_sweeping_waits_for_its_time_and_never_spoils_an_answer(
+    client: FlaskClient, memory_store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(prefix: str) -> None:
+        memory_store.calls["tried"] = memory_store.calls.get("tried", 0) + 1
+        raise StoreUnavailable(prefix)
+
+    monkeypatch.setattr(memory_store, "list", away)
+    for number in range(3):
+        headers = bearer() | {"Idempotency-Key": f"k{number}"}
+        assert client.post("/v1/things", json={"name": "a"}, headers=headers).status_code == 201
+
+    assert memory_store.calls["tried"] == 1
