@@ -27,7 +27,7 @@ MAX_WORKERS = 16
 _STEP_PRIME = 1_000_003
 
 
-class NotFinite(ArithmeticError):
+class NotFinite(FloatingPointError):
     """A loss is no longer a number; the text says which, and what to do."""
 
 
