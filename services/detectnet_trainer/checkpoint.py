@@ -37,14 +37,24 @@ def dump_checkpoint(trainer: Trainer, training: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: bytes) -> None:
-    """Take up where the checkpoint was made.
+def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: bytes) -> list[str]:
+    """Take up where the checkpoint was made; return warnings.
+
+    Another precision, as another machine may give it, is such a warning: the training goes on well, but no
+    longer bit for bit.
 
     Raises:
         BadCheckpoint: the content cannot be read, or was made with other options.
     """
     state = _read(content)
-    differing = sorted(name for name in training if state["training"].get(name) != training[name])
+    earlier = state["training"]
+    differing = sorted(name for name in training if earlier.get(name) != training[name])
+    warnings = []
+    if "precision" in differing:
+        differing.remove("precision")
+        warnings = [
+            f"this machine goes on in {training['precision']}; until here it was {earlier['precision']}"
+        ]
     if differing:
         raise BadCheckpoint(f"the checkpoint was made with another {', '.join(differing)}")
     try:
@@ -53,6 +63,7 @@ def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: b
     except (RuntimeError, ValueError, KeyError) as error:
         raise BadCheckpoint(f"the checkpoint belongs to another network or solver: {error}") from error
     trainer.step = int(state["step"])
+    return warnings
 
 
 def model_of_checkpoint(content: bytes) -> tuple[DetectNet, int]:

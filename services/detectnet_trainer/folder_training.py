@@ -60,7 +60,7 @@ def train_folder(
         )
         session = start_session(train, validation, class_map.names, training)
         for warning in session.warnings:
-            say(warning)
+            say(f"WARNING: {warning}")
         description = {"width": size[0], "height": size[1], "classes": class_map.names, "training": training}
         (out / DESCRIPTION).write_text(json.dumps(description, indent=2))
         (out / "labels.txt").write_text("".join(f"{name}\n" for name in class_map.names))
@@ -86,7 +86,10 @@ class _Saver:
         """Take up the checkpoint in the output folder, if there is one."""
         path = self._out / CHECKPOINT
         if path.exists():
-            restore_checkpoint(self._session.trainer, self._session.training, path.read_bytes())
+            for warning in restore_checkpoint(
+                self._session.trainer, self._session.training, path.read_bytes()
+            ):
+                self._say(f"WARNING: {warning}")
             self._say(f"going on after step {self._session.trainer.step}")
 
     def after_step(self, report: StepReport) -> bool:

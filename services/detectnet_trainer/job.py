@@ -109,11 +109,12 @@ def train(store: ObjectStore, job_id: str, attempt: int, environ: Mapping[str, s
         return ON_TERM
     names = tuple(spec["network"]["classes"])
     session = start_session(train_split, validation_split, names, spec["training"])
-    for warning in session.warnings:
-        _say(warning)
+    warnings = session.warnings
     if (checkpoint := commits.fetch_latest()) is not None:
-        restore_checkpoint(session.trainer, session.training, checkpoint)
+        warnings += restore_checkpoint(session.trainer, session.training, checkpoint)
         _say(f"going on after step {session.trainer.step} of {session.trainer.plan.max_step}")
+    for warning in warnings:
+        _say(f"WARNING: {warning}")
     reporter = ProgressReporter(
         environ.get("PERISCOPE_PROGRESS_URL"), environ.get("PERISCOPE_PROGRESS_TOKEN", ""), session.trainer
     )

@@ -97,6 +97,17 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path) -> None:
         restore_checkpoint(other.trainer, other.training, content)
 
 
+def test_a_machine_of_another_precision_goes_on_with_a_warning(tmp_path: Path) -> None:
+    first, other = session_of(tmp_path / "a", precision="bf16"), session_of(tmp_path / "b")
+    run_to(first, 2)
+    content = dump_checkpoint(first.trainer, {**first.training, "precision": "bf16"})
+
+    assert restore_checkpoint(other.trainer, other.training, content) == [
+        "this machine goes on in fp32; until here it was bf16"
+    ]
+    assert other.trainer.step == 2
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"cut"])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     session = session_of(tmp_path)
