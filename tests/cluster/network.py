@@ -60,7 +60,7 @@ def make_network(sandbox: Sandbox) -> Network:
         if done.returncode == 0:
             sandbox.at_end(["ip", "link", "del", network.link])
             ip("address", "add", f"{network.host_address}/30", "dev", network.link)
-            ip("link", "set", network.link, "up")
+            ip("link", "set", network.link, "up", "alias", sandbox.folder.name)
             return network
         said = done.stderr.strip()
         if "exists" not in said:
