@@ -170,7 +170,7 @@ def test_pods_find_a_service_by_name_and_so_does_this_machine(
             "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
         },
     )
-    ask = f"for i in $(seq 40); do wget -q -O - http://web.{cluster_namespace}.svc && exit 0; sleep 0.5; done; exit 1"
+    ask = f"for i in $(seq 40); do wget -q -O - http://web.{cluster_namespace}.svc 2>/dev/null && exit 0; sleep 0.5; done; exit 1"
     batch.create_namespaced_job(cluster_namespace, job("ask", restricted_pod(["sh", "-c", ask])))
     finished_job(batch, cluster_namespace, "ask")
 
