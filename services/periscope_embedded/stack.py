@@ -168,6 +168,8 @@ def _service_specs(
     urls = {"dataset": addresses.dataset, "training": addresses.training, "registry": addresses.registry}
     shared = {
         "PERISCOPE_STOP_GRACE_S": str(STOP_GRACE_S),
+        # Threads that wait by spinning slow each other down many times when the processors are shared.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **environ,
         **store.environ(),
         **{f"PERISCOPE_{name.upper()}_URL": url for name, url in urls.items()},
