@@ -184,10 +184,9 @@ def test_bfloat16_is_given_up_where_the_processor_has_none(
     assert not bf16_is_fast(torch.device("cpu"))
 
 
-@pytest.mark.slow
 def test_it_overfits_four_pictures(tmp_path: Path) -> None:
     split = split_of(pictures(4, side=96), tmp_path, side=96)
-    training = options(epochs=60, batch_size=4, learning_rate=1e-3, validation_interval_epochs=60)
+    training = options(epochs=100, batch_size=4, learning_rate=4e-4, validation_interval_epochs=100)
     session = start_session(split, split, NAMES, training)
     run_to(session)
     found = evaluate(session.trainer.model, session.validation, NAMES, session.device)
