@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
 import uuid
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,7 +153,10 @@ def push(stack: Stack, name: str, scratch: Path) -> int:
     """Push a small data set; an upload that a fault spoilt is sent anew."""
     client = stack.client("dataset")
     archive = scratch / f"{name}.tar"
-    archive.write_bytes(as_tar(sound_files(train=8, val=4)))
+    files = sound_files(train=8, val=4)
+    archive.write_bytes(
+        as_tar({path: remark(file, name) if path.endswith(".png") else file for path, file in files.items()})
+    )
     key = keyed()
     dataset = persist(lambda: client.post("/v1/datasets", json={"name": name}, headers=key))
     upload = persist(lambda: client.upload_file(f"/v1/datasets/{dataset['id']}/uploads", archive))
@@ -161,6 +166,14 @@ def push(stack: Stack, name: str, scratch: Path) -> int:
     ingest = wait_ended(client, urlsplit(answer.headers["Location"]).path)
     assert ingest["state"] == "SUCCEEDED", ingest
     return int(ingest["version"])
+
+
+def remark(png: bytes, word: str) -> bytes:
+    """The same pixels in other bytes: blobs that an earlier loop stored would hide those that are missing."""
+    chunk = b"tEXtloop\0" + word.encode()
+    end = len(png) - 12
+    framed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:end] + framed + png[end:]
 
 
 def train(stack: Stack, name: str, version: int) -> Document:
