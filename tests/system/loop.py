@@ -53,9 +53,19 @@ class Stack:
         finally:
             stack._call("down")
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """For programs that are to find it."""
+        return {**os.environ, "PERISCOPE_HOME": str(self.home)}
+
+    def addresses(self) -> dict[str, str]:
+        """The services' addresses, and an administrator's token."""
+        known: dict[str, str] = json.loads((self.home / "client.json").read_text())
+        return known
+
     def client(self, service: str) -> ServiceClient:
         """A client of one service, as an administrator."""
-        known = json.loads((self.home / "client.json").read_text())
+        known = self.addresses()
         return ServiceClient(known[f"{service}_url"], known["token"])
 
     def store(self) -> S3Store:
@@ -86,7 +96,7 @@ class Stack:
     def _call(self, command: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "periscope_embedded", command],
-            env={**os.environ, "PERISCOPE_HOME": str(self.home), "PERISCOPE_RETRY_BACKOFF_S": "0.5"},
+            env={**self.environ, "PERISCOPE_RETRY_BACKOFF_S": "0.5"},
             capture_output=True,
             text=True,
             timeout=240,
@@ -144,13 +154,13 @@ def keyed() -> dict[str, str]:
 
 def run_loop(stack: Stack, name: str, scratch: Path) -> bytes:
     """Push, train, publish, pull; return the model's bytes."""
-    version = push(stack, name, scratch)
-    publish(stack, name, train(stack, name, version))
+    pushed = push(stack, name, scratch)
+    publish(stack, name, train(stack, name, pushed["version"]))
     return pull(stack, name, scratch)
 
 
-def push(stack: Stack, name: str, scratch: Path) -> int:
-    """Push a small data set; an upload that a fault spoilt is sent anew."""
+def push(stack: Stack, name: str, scratch: Path) -> Document:
+    """Push a small data set; return its ingest, with the ids of data set and version."""
     client = stack.client("dataset")
     archive = scratch / f"{name}.tar"
     files = sound_files(train=8, val=4)
@@ -165,7 +175,7 @@ def push(stack: Stack, name: str, scratch: Path) -> int:
     answer = persist(lambda: client.call("POST", path, json={}, headers=key))
     ingest = wait_ended(client, urlsplit(answer.headers["Location"]).path)
     assert ingest["state"] == "SUCCEEDED", ingest
-    return int(ingest["version"])
+    return {"dataset_id": dataset["id"], **ingest}
 
 
 def remark(png: bytes, word: str) -> bytes:
