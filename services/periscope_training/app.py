@@ -32,9 +32,12 @@ from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavai
 from periscope_training.gauges import RunGauges
 from periscope_training.http_datasets import HttpDatasets
 from periscope_training.http_registry import HttpRegistry
+from periscope_training.kubernetes_api import KubernetesApi
+from periscope_training.kubernetes_launcher import KubernetesLauncher
 from periscope_training.launcher import Launcher, LauncherUnavailable
 from periscope_training.leadership import Leadership
 from periscope_training.leading import JobLoop, Photographer, PublishLoop
+from periscope_training.pod_records import PodRecords
 from periscope_training.process_launcher import ProcessLauncher
 from periscope_training.progress import ProgressRecords
 from periscope_training.publication_routes import publication_routes
@@ -125,10 +128,9 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     """
     settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
     prove_conditional_writes(store)
-    launcher = ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
     adapters = Adapters(
         store=store,
-        launcher=launcher,
+        launcher=_create_launcher(settings, store, environ),
         datasets=HttpDatasets(ServiceClient(settings.dataset_url, settings.service_token)),
         registry=HttpRegistry(ServiceClient(settings.registry_url, settings.service_token)),
     )
@@ -138,9 +140,17 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     return service.app
 
 
+def _create_launcher(settings: Settings, store: ObjectStore, environ: Mapping[str, str]) -> Launcher:
+    if settings.kubernetes is None:
+        return ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
+    cluster = KubernetesApi.connect(settings.kubernetes.namespace)
+    return KubernetesLauncher(cluster, settings.kubernetes, PodRecords(store), utc_now)
+
+
 def _loop_settings(settings: Settings) -> LoopSettings:
     return LoopSettings(
         max_concurrent_jobs=settings.max_concurrent_jobs,
+        max_interruptions=settings.max_interruptions,
         retry_backoff_s=settings.retry_backoff_s,
         job_token_lifetime=JOB_TOKEN_LIFETIME,
         progress_url=lambda job, attempt: f"{settings.own_url}/v1/jobs/{job}/attempts/{attempt}/progress",

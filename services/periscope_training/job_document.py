@@ -61,11 +61,18 @@ def job_of(body: Mapping[str, Any]) -> Job:
         wanted=body["desired"] == "run",
         attempts=tuple(_attempt_of(entry) for entry in body["attempts"]),
         retry_at=None if body["retry_at"] is None else datetime.fromisoformat(body["retry_at"]),
+        reason=body["reason"],
     )
 
 
 def _attempt_of(entry: Mapping[str, Any]) -> Attempt:
-    return Attempt(entry["number"], entry["launcher"], entry["ended_at"] is not None, entry["counted"])
+    return Attempt(
+        entry["number"],
+        entry["launcher"],
+        entry["ended_at"] is not None,
+        entry["counted"],
+        entry.get("preemptions", 0),
+    )
 
 
 def is_final(body: Mapping[str, Any]) -> bool:
@@ -97,6 +104,7 @@ def open_attempt(body: Mapping[str, Any], number: int, now: datetime) -> Body:
             "exit_code": None,
             "reason": "",
             "counted": False,
+            "preemptions": 0,
         }
     )
     new["retry_at"] = None
@@ -109,6 +117,23 @@ def record_handle(body: Mapping[str, Any], number: int, handle: Handle, now: dat
     if entry["launcher"] is not None:
         raise Outdated
     entry["launcher"] = dict(handle)
+    return new
+
+
+def mark_pending(body: Mapping[str, Any], number: int, reason: str, now: datetime) -> Body:
+    """Enter why the attempt waits for a place. Raises Outdated when it has ended."""
+    new, _ = _open_entry(body, number, now)
+    if new["state"] == State.PENDING.value:
+        # The scheduler's counts change all the time; the history tells the last of them.
+        new["reason"] = new["history"][-1]["reason"] = reason
+        return new
+    return _entered(new, State.PENDING, reason, now)
+
+
+def record_preemptions(body: Mapping[str, Any], number: int, count: int, now: datetime) -> Body:
+    """Enter how often the attempt was started again. Raises Outdated when it has ended."""
+    new, entry = _open_entry(body, number, now)
+    entry["preemptions"] = max(count, entry.get("preemptions", 0))
     return new
 
 

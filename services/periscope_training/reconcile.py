@@ -7,7 +7,7 @@ one. One job's trouble does not keep the others waiting; a store that does not a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,17 +19,20 @@ from periscope.store import ObjectStore, StoreUnavailable
 from periscope_training import job_document
 from periscope_training.error_report import parse_error_report
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
-from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run
+from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run, RunRefused
 from periscope_training.lifecycle import (
     FINAL_STATES,
+    MAX_INTERRUPTIONS,
     Action,
     CloseAttempt,
     CreateRun,
     Finish,
     Job,
+    MarkPending,
     MarkRunning,
     Nothing,
     OpenAttempt,
+    RecordPreemptions,
     ReleaseRun,
     Seen,
     StopRun,
@@ -54,6 +57,8 @@ class LoopSettings:
     """Address for an attempt's progress, of job id and attempt."""
     job_token: Callable[[str, int, datetime], str]
     """Token for an attempt's progress, of job id, attempt and its end of validity."""
+    max_interruptions: int = MAX_INTERRUPTIONS
+    """Times that a job may be taken away by its surroundings."""
 
 
 class Reconciler:
@@ -132,11 +137,13 @@ class Reconciler:
     def _look(self, job_id: str, job: Job, *, slot_free: bool) -> Seen:
         run = _run_of(job_id, job)
         observed = None if run is None else self._launcher.observe(run)
+        limit = self._settings.max_interruptions
+        seen = Seen(self._now(), observed, slot_free, max_interruptions=limit)
         if _needs_checkpoint(job, observed):
             # After the run: an end that is committed between the two looks is then seen whole.
             checkpoint = self._checkpoint(job_id)
-            return Seen(self._now(), observed, slot_free, checkpoint["complete"], checkpoint["attempt"])
-        return Seen(self._now(), observed, slot_free)
+            return replace(seen, complete=checkpoint["complete"], committed_attempt=checkpoint["attempt"])
+        return seen
 
     def _checkpoint(self, job_id: str) -> Body:
         try:
@@ -151,7 +158,15 @@ class Reconciler:
             case OpenAttempt(number):
                 return self._change(document, lambda body: job_document.open_attempt(body, number, now))
             case CreateRun(number):
-                return self._create(document, number, now)
+                return self._create(document, job, seen, number)
+            case MarkPending(number, reason):
+                return self._change(
+                    document, lambda body: job_document.mark_pending(body, number, reason, now)
+                )
+            case RecordPreemptions(number, count):
+                return self._change(
+                    document, lambda body: job_document.record_preemptions(body, number, count, now)
+                )
             case MarkRunning(number):
                 return self._change(document, lambda body: job_document.mark_running(body, number, now))
             case CloseAttempt(number):
@@ -164,16 +179,21 @@ class Reconciler:
                 self._launcher.stop(_recorded_run(document.id, job))
         return None
 
-    def _create(self, document: Document, number: int, now: datetime) -> Document:
-        until = now + self._settings.job_token_lifetime
+    def _create(self, document: Document, job: Job, seen: Seen, number: int) -> Document:
+        until = seen.now + self._settings.job_token_lifetime
         launch = Launch(
             document.id,
             number,
             self._settings.progress_url(document.id, number),
             self._settings.job_token(document.id, number, until),
+            document.body.get("resources") or {},
         )
-        handle = self._launcher.create(launch)
-        return self._change(document, lambda body: job_document.record_handle(body, number, handle, now))
+        try:
+            handle = self._launcher.create(launch)
+        except RunRefused as refusal:
+            ended = Observation(Phase.ENDED, started=False, message=str(refusal), refused=True)
+            return self._close(document, job, replace(seen, run=ended), number)
+        return self._change(document, lambda body: job_document.record_handle(body, number, handle, seen.now))
 
     def _close(self, document: Document, job: Job, seen: Seen, number: int) -> Document:
         run = _run_of(document.id, job)

@@ -92,6 +92,7 @@ class AttemptResponse(ResponseModel):
     exit_code: int | None
     reason: str
     counted: bool = Field(description="Whether it counts against the limit of retries")
+    preemptions: int = Field(0, description="Times the cluster took it away and started it again")
 
 
 class ErrorReportResponse(ResponseModel):
