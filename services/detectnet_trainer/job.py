@@ -36,7 +36,7 @@ from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded
 from detectnet_trainer.job_data import fetch_splits, load_spec
 from detectnet_trainer.job_progress import ProgressReporter
-from detectnet_trainer.ranks import note_end, note_start, run_ranks
+from detectnet_trainer.ranks import is_distributed, note_end, note_start, run_ranks
 from detectnet_trainer.session import Session, start_session
 from detectnet_trainer.solver import UnknownSolver
 from detectnet_trainer.world import World, join_world, leave_world
@@ -100,7 +100,7 @@ def run_rank(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ)
 
 def _run(job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
     ranks = _rank_count(environ)
-    if ranks == 1:
+    if ranks == 1 and not is_distributed(environ):
         return train(S3Store.from_environ(environ), job_id, attempt, environ)
     work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / _checked_id(job_id, attempt)
     _say(f"training in {ranks} processes")
@@ -108,12 +108,12 @@ def _run(job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
 
 
 def _rank_count(environ: Mapping[str, str]) -> int:
-    given = environ.get("PERISCOPE_TRAINER_RANKS")
-    if not given:
-        return max(torch.cuda.device_count(), 1)
-    if not given.isdigit() or not 1 <= int(given) <= MAX_RANKS:
-        raise SettingsError(f"PERISCOPE_TRAINER_RANKS must be a number from 1 to {MAX_RANKS}, not {given!r}")
-    return int(given)
+    for name in ("PERISCOPE_TRAINER_RANKS", "NPROC_PER_NODE"):
+        if given := environ.get(name):
+            if not given.isdigit() or not 1 <= int(given) <= MAX_RANKS:
+                raise SettingsError(f"{name} must be a number from 1 to {MAX_RANKS}, not {given!r}")
+            return int(given)
+    return max(torch.cuda.device_count(), 1)
 
 
 def _checked_id(job_id: str, attempt: int) -> str:
@@ -151,11 +151,12 @@ def train(
     if world.is_first:
         commits.claim()
         _say("reading the dataset")
+    if world.local_rank == 0:
         splits = fetch_splits(store, spec, work_dir, attempt)
     world.wait()
-    if not world.is_first:
-        # From the first one's cache.
-        splits = fetch_splits(store, spec, work_dir / f"rank-{world.rank}", attempt, cache=work_dir)
+    if world.local_rank != 0:
+        # From the cache of the machine's first one.
+        splits = fetch_splits(store, spec, work_dir / f"rank-{world.local_rank}", attempt, cache=work_dir)
     if _asked_to_end(term, world):
         _say("SIGTERM: nothing to save yet")
         return ON_TERM

@@ -1,4 +1,4 @@
-"""Several training processes on one machine, and what their ends mean together.
+"""The training processes of one machine, and what their ends mean together.
 
 torchrun starts them and ends the rest when one dies, but its own exit code says only that something went
 wrong. So every process leaves its exit code in a file, and the main process makes one of them all.
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -38,7 +38,7 @@ def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Map
     results.mkdir(parents=True)
     grace_s = float(environ.get("PERISCOPE_STOP_GRACE_S") or DEFAULT_GRACE_S)
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}",
+        sys.executable, "-m", "torch.distributed.run", *_meeting_place(environ), f"--nproc-per-node={count}",
         "--max-restarts=0", "-m", "detectnet_trainer", *arguments,
     ]  # fmt: skip
     with _termination() as term:
@@ -58,7 +58,24 @@ def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Map
             # torchrun's processes are in groups of their own.
             _end_group(child)
             _signal_ranks(results, signal.SIGKILL)
-    return combined_code(_codes(results, count), asked_to_end=term.came)
+    first = count * int(environ.get("NODE_RANK") or 0)
+    return combined_code(_codes(results, range(first, first + count)), asked_to_end=term.came)
+
+
+def is_distributed(environ: Mapping[str, str]) -> bool:
+    """Whether this machine is one of several that train together."""
+    return int(environ.get("NNODES") or 1) > 1
+
+
+def _meeting_place(environ: Mapping[str, str]) -> list[str]:
+    if not is_distributed(environ):
+        return ["--standalone"]
+    return [
+        f"--nnodes={environ['NNODES']}",
+        f"--node-rank={environ['NODE_RANK']}",
+        f"--master-addr={environ['MASTER_ADDR']}",
+        f"--master-port={environ['MASTER_PORT']}",
+    ]
 
 
 def combined_code(codes: Sequence[int | None], asked_to_end: bool) -> int:
@@ -95,8 +112,8 @@ def _write(environ: Mapping[str, str], kind: str, value: int) -> None:
         draft.replace(path)
 
 
-def _codes(results: Path, count: int) -> list[int | None]:
-    paths = [results / f"{rank}.code" for rank in range(count)]
+def _codes(results: Path, ranks: Iterable[int]) -> list[int | None]:
+    paths = [results / f"{rank}.code" for rank in ranks]
     return [int(json.loads(path.read_text())) if path.exists() else None for path in paths]
 
 

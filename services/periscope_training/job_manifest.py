@@ -198,6 +198,7 @@ def _environment(launch: Launch, settings: KubernetesSettings) -> list[Manifest]
         **settings.env,
         "HOME": "/tmp",  # noqa: S108 - the only other place that can be written to
         "PERISCOPE_WORK_DIR": "/work",
+        "PERISCOPE_STOP_GRACE_S": str(settings.stop_grace_s),
         "PERISCOPE_PROGRESS_URL": launch.progress_url,
         TOKEN_VARIABLE: launch.progress_token,
     }

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from periscope.documents import Documents
 from periscope.s3 import S3Store
-from periscope_embedded.seaweedfs import SeaweedFS
+from periscope_embedded.seaweedfs import SeaweedFS, free_ports
 from tests.unit.detectnet_trainer.small_data import options, pictures, store_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
@@ -34,7 +34,9 @@ class TwoRanks:
             "PERISCOPE_WORK_DIR": str(folder), "PERISCOPE_TRAINER_RANKS": "2", "PERISCOPE_STOP_GRACE_S": "60",
         }  # fmt: skip
 
-    def start(self, job_id: str, attempt: int = 1) -> subprocess.Popen[str]:
+    def start(
+        self, job_id: str, attempt: int = 1, variables: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         command = [
             sys.executable,
             "-m",
@@ -46,7 +48,11 @@ class TwoRanks:
             str(attempt),
         ]
         return subprocess.Popen(
-            command, env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=self._environ | dict(variables or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def run(self, job_id: str, attempt: int = 1) -> tuple[int, str]:
@@ -99,6 +105,30 @@ def test_a_stopped_job_goes_on_to_the_bits_of_one_that_never_stopped(ranks: TwoR
 
     assert code == 0, said
     assert ranks.weights(stopped) == ranks.weights(undisturbed)
+
+
+def test_two_machines_train_one_network(ranks: TwoRanks, tmp_path: Path) -> None:
+    training = options(epochs=2)
+    here, there = store_job(ranks.store, training), store_job(ranks.store, training)
+    known = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0])}
+
+    assert ranks.run(here)[0] == 0
+    machines = [
+        ranks.start(
+            there,
+            variables=known
+            | {
+                "NODE_RANK": str(number),
+                "PERISCOPE_TRAINER_RANKS": "1",
+                "PERISCOPE_WORK_DIR": str(tmp_path / f"machine-{number}"),
+            },
+        )
+        for number in (0, 1)
+    ]
+    said = [machine.communicate(timeout=PATIENCE_S)[0] for machine in machines]
+
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert ranks.weights(there) == ranks.weights(here)
 
 
 def test_bad_data_in_one_process_is_bad_data_of_the_job(ranks: TwoRanks) -> None:
