@@ -145,8 +145,8 @@ class Trainer:
         torch.cuda.empty_cache()
         effective = self._training["batch_size"] * self._training["batch_accumulation"]
         print(
-            f"WARNING: the device's memory is too small for the batch; from here on it is computed in pieces of "
-            f"{self.piece_images}, and the effective batch stays {effective}",
+            "WARNING: the device's memory is too small for the batch; from here on it is computed in pieces "
+            f"of {self.piece_images}, and the effective batch stays {effective}",
             file=sys.stderr,
             flush=True,
         )

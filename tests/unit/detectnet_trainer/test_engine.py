@@ -222,7 +222,7 @@ def test_a_batch_that_does_not_fit_is_taken_in_pieces_and_means_the_same(
     expected, found = run_to(whole, 2), run_to(pieces, 2)
 
     assert device.sizes == [5, 3, 2, 2, 1, 2, 2, 1]
-    assert "in pieces of 2" in capsys.readouterr().err
+    assert "in pieces of 2, and the effective batch stays 5" in capsys.readouterr().err
     assert found[1].loss_coverage == pytest.approx(expected[1].loss_coverage, rel=1e-4)
     for name, weights in weights_of(whole.trainer.model).items():
         np.testing.assert_allclose(weights_of(pieces.trainer.model)[name], weights, atol=1e-5, err_msg=name)
