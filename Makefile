@@ -65,6 +65,12 @@ test-agent: $(INSTALLED) ## The Jetson agent's tests, also under a real Python 3
 test-cluster: $(INSTALLED) ## Tests on a real Kubernetes, built on first use
 	@$(BIN)/pytest tests/cluster -m cluster
 
+bench: $(INSTALLED) ## Speed side by side with other ways of doing the same; for a quiet machine (ONLY=detectnet)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.bench $(ONLY)
+
+chaos: $(INSTALLED) ## 15 minutes of load while processes are killed and paused; then an audit (MINUTES=)
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES))
+
 lock: ## Compile requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
 	    pyproject.toml --extra embedded --extra bootstrap --group dev -o requirements.lock

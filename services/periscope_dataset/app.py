@@ -21,9 +21,11 @@ from periscope.tokens import Tokens
 from periscope.uploads import IncompleteUpload, UnknownUpload
 from periscope.web.app import create_service_app
 from periscope.web.idempotency import install_idempotency
-from periscope.web.problems import ConflictProblem, NotFound, Unprocessable, map_errors
+from periscope.web.long_poll import LongPolls, TooManyWaiting
+from periscope.web.problems import ConflictProblem, NotFound, Unavailable, Unprocessable, map_errors
 from periscope_dataset import rules
 from periscope_dataset.browsing import Gallery, UnknownImage
+from periscope_dataset.holding import WorkFolder
 from periscope_dataset.routes import Api, dataset_routes, version_routes
 from periscope_dataset.settings import Settings
 from periscope_dataset.worker import IngestWorker
@@ -36,18 +38,20 @@ class DatasetService:
     """The application and what works behind it."""
 
     app: OpenAPI
+    ingests: IngestWorker
     worker: Worker
 
     def stop(self) -> None:
-        """End the background work after its step."""
+        """End the background work; an ingest at hand begins anew after the next start."""
+        self.ingests.stop()
         self.worker.stop()
 
 
-def create_service(settings: Settings, store: ObjectStore) -> DatasetService:
-    """Wire everything; nothing starts or connects yet."""
+def create_service(settings: Settings, store: ObjectStore, holder: str) -> DatasetService:
+    """Wire everything; nothing starts or connects yet. ``holder`` names this process in leases."""
     documents = Documents(store)
     tokens = Tokens(documents, settings.admin_token)
-    ingests = IngestWorker(store, documents, settings.work_dir, settings.lease_ttl_s)
+    ingests = IngestWorker(store, documents, settings.work_dir, holder, settings.lease_ttl_s)
     worker = Worker("dataset-ingests", ingests.step)
     app = create_service_app(
         NAME,
@@ -57,7 +61,7 @@ def create_service(settings: Settings, store: ObjectStore) -> DatasetService:
         metrics_registry=CollectorRegistry(),
     )
     install_idempotency(app, documents)
-    api = Api(rules.Catalogue(store, documents), Gallery(store), worker.wake)
+    api = Api(rules.Catalogue(store, documents), Gallery(store), LongPolls(), worker.wake)
     app.register_api(dataset_routes(api))
     app.register_api(version_routes(api))
     map_errors(
@@ -69,23 +73,27 @@ def create_service(settings: Settings, store: ObjectStore) -> DatasetService:
             UnknownImage: NotFound,
             UnknownUpload: NotFound,
             rules.NameTaken: ConflictProblem,
+            rules.AlreadyFinalized: ConflictProblem,
             IncompleteUpload: ConflictProblem,
             rules.BadOptions: Unprocessable,
+            TooManyWaiting: Unavailable,
         },
     )
-    return DatasetService(app, worker)
+    return DatasetService(app, ingests, worker)
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     """The application for gunicorn, its background work running.
 
-    Raises SettingsError, StoreNotTrusted, StoreUnavailable.
+    Raises SettingsError, StoreNotTrusted, StoreUnavailable, WorkFolderTaken.
     """
     settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
     prove_conditional_writes(store)
-    service = create_service(settings, store)
+    folder = WorkFolder.claim(settings.work_dir)
+    service = create_service(settings, store, folder.holder)
     service.worker.start()
-    atexit.register(service.stop)
+    atexit.register(folder.close)
+    atexit.register(service.stop)  # Runs first.
     return service.app
 
 

@@ -1,127 +1,185 @@
-"""Reads uploaded archives (zip, tar, tar.gz): no member reaches outside, none unpacks without bound."""
+"""Unpacks uploaded archives: zip, tar and tar.gz. Names of members never become paths on the disk.
+
+Refused before anything of it is unpacked: a member that points outside, a link, a device, a name that
+occurs twice, and whatever would unpack without bound. A file that is cut off or damaged is told as such.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
-import lzma
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol
 
-from detectnet.images import IMAGE_SUFFIXES
 from periscope_dataset.findings import Finding, IngestRefused
+from periscope_dataset.layout import Place, place_of
 
-MAX_MEMBERS = 2_000_000
+MAX_MEMBERS = 1_000_000
 MAX_MEMBER_BYTES = 256 << 20
+MAX_LABEL_BYTES = 4 << 20
 MAX_TOTAL_BYTES = 1 << 40
 MAX_RATIO = 200
 """Unpacked to packed, over the whole archive; pictures hardly compress."""
+HARMLESS_BYTES = 256 << 20
+"""Whatever unpacks to less than this is no bomb."""
+MAX_NAME_LENGTH = 1000
+MAX_ZIP_DIRECTORY_BYTES = 64 << 20
+MAX_TAR_HEADER_BYTES = 1 << 20
+MAX_TAR_TAIL_BYTES = 64 << 20
+CHUNK_BYTES = 1 << 20
+
 DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError,
-    NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RuntimeError,
 )  # fmt: skip
-"""What Python's readers raise for a file that is cut off, damaged, encrypted or something else."""
-JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
-SPLITS = ("train", "val")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a member belongs in a KITTI folder."""
-
-    split: str
-    kind: str
-    """``images`` or ``labels``."""
-    key: str
-    """The file's stem, which joins a picture with its label."""
+"""What Python's readers raise for a file that is cut off, damaged, encrypted or packed in a way they lack."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of the archive that belongs to the data set."""
+    """A file of the archive that lies in a folder of the data set."""
 
     path: str
+    """As the archive names it; good for messages only."""
     place: Place
     size_bytes: int
 
 
-def place_of(path: str) -> Place | None:
-    """Where a member belongs, whatever folder the data set lies in; None for what is no part of it."""
-    parts = PurePosixPath(path).parts
-    if any(part in JUNK or part.startswith("._") for part in parts):
-        return None
-    for index in range(len(parts) - 2):
-        if parts[index] in SPLITS and parts[index + 1] in ("images", "labels"):
-            return _place(parts[index], parts[index + 1], parts[index + 2 :])
-    return None
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
 
 
-@contextmanager
-def open_archive(path: Path) -> Iterator[Iterator[tuple[Member, IO[bytes]]]]:
-    """All members that belong to the data set, with their contents, in archive order.
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    size_bytes: int
+    is_file: bool
+    is_folder: bool
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, folder: Path) -> Iterator[tuple[Member, Path]]:
+    """Write members one at a time into ``folder``, in archive order, and tell where.
+
+    Members of the data set's folders that are neither picture nor label are told and not written.
 
     Raises:
         IngestRefused: the file is no archive, is cut off, or has a member that is not safe.
     """
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                yield _zip_members(archive, path.stat().st_size)
-        else:
-            with tarfile.open(path, "r:*") as tar:
-                yield _tar_members(tar, path.stat().st_size)
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        EOFError,
-        zlib.error,
-        OSError,
-        NotImplementedError,
-    ) as error:
-        raise IngestRefused(
-            Finding(
-                "archive_damaged",
-                f"the archive cannot be read: {error}",
-                "send a whole .zip, .tar or .tar.gz file; if it is one, it was cut off on its way",
-            )
-        ) from error
+    guard = _Guard(archive.stat().st_size)
+    with archive.open("rb") as file:
+        entries = _zip_entries(file) if _starts_with(file, b"PK") else _tar_entries(file)
+        for number, entry in enumerate(_told_damage(entries)):
+            place = None if entry.is_folder else place_of(entry.name)
+            guard.check(entry, place)
+            if place is None:
+                continue
+            member, path = Member(entry.name, place, entry.size_bytes), folder / f"member-{number}"
+            if place.key is not None:
+                _write(entry, path)
+            yield member, path
 
 
-def _zip_members(archive: zipfile.ZipFile, packed_bytes: int) -> Iterator[tuple[Member, IO[bytes]]]:
-    guard = _Guard(packed_bytes)
-    for info in archive.infolist():
-        mode = info.external_attr >> 16
-        guard.check(info.filename, info.file_size, is_link=stat.S_ISLNK(mode))
-        place = None if info.is_dir() else place_of(info.filename)
-        if place is not None:
-            with archive.open(info) as file:
-                yield Member(info.filename, place, info.file_size), file
+def _write(entry: _Entry, path: Path) -> None:
+    # Reading and writing are apart: a full disk is no fault of the archive.
+    with _damage_told():
+        content = entry.open()
+    with content, path.open("wb") as target:
+        while True:
+            with _damage_told():
+                chunk = content.read(CHUNK_BYTES)
+            if not chunk:
+                break
+            target.write(chunk)
 
 
-def _tar_members(tar: tarfile.TarFile, packed_bytes: int) -> Iterator[tuple[Member, IO[bytes]]]:
-    guard = _Guard(packed_bytes)
-    for info in tar:
-        guard.check(info.name, info.size, is_link=not (info.isfile() or info.isdir()))
-        place = place_of(info.name) if info.isfile() else None
-        file = tar.extractfile(info) if place is not None else None
-        if place is not None and file is not None:
-            yield Member(info.name, place, info.size), file
-    _require_end_mark(tar)
+def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
+    with zipfile.ZipFile(_Bounded(file, MAX_ZIP_DIRECTORY_BYTES)) as archive:
+        for info in archive.infolist():
+            if not info.is_dir() and info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise zipfile.BadZipFile(f"{info.filename} is packed by a method other than deflate")
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            is_file = not info.is_dir() and kind in (0, stat.S_IFREG)
+            yield _Entry(info.filename, info.file_size, is_file, info.is_dir(), partial(archive.open, info))
 
 
-def _require_end_mark(tar: tarfile.TarFile) -> None:
-    # Python takes a tar that ends at a member's edge for whole; a whole one ends in a block of zeros.
-    # A compressed one is guarded by its own checksum.
-    if isinstance(tar.fileobj, io.BufferedReader):
-        tar.fileobj.seek(tar.offset)
-        if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
+    if not _starts_with(file, b"\x1f\x8b"):
+        yield from _plain_tar_entries(file)
+        return
+    with gzip.open(file, "rb") as content:
+        yield from _plain_tar_entries(content)
+        _read_to_end(content)
+
+
+def _plain_tar_entries(file: _Readable) -> Iterator[_Entry]:
+    bounded = _Bounded(file, MAX_TAR_HEADER_BYTES)
+    with tarfile.TarFile(fileobj=bounded, mode="r") as tar:
+        while (info := tar.next()) is not None:
+            yield _Entry(info.name, info.size, info.isreg(), info.isdir(), partial(_open_tar, tar, info))
+            tar.members.clear()  # type: ignore[attr-defined] # It would keep them all; untyped.
+        bounded.require_end_mark()
+
+
+def _open_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = tar.extractfile(info)
+    if content is None:
+        raise tarfile.ReadError(f"{info.name} has no content")
+    return content
+
+
+def _read_to_end(content: _Readable) -> None:
+    """The checksum of a gzip file comes last, and is looked at by who gets there."""
+    left = MAX_TAR_TAIL_BYTES
+    while chunk := content.read(CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            _refuse("bomb", None, "the archive goes on without end behind its last file", "pack it again")
+
+
+class _Bounded:
+    """A file of which a careless reader gets no more than ``limit`` bytes at once."""
+
+    def __init__(self, file: _Readable, limit: int) -> None:
+        self._file = file
+        self._limit = limit
+        self._last = b""
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self._limit:
+            raise _directory_too_big(self._limit)
+        self._last = self._file.read(self._limit + 1 if size < 0 else size)
+        if len(self._last) > self._limit:
+            raise _directory_too_big(self._limit)
+        return self._last
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """The file belongs to the caller."""
+
+    def write(self, _: bytes) -> int:
+        raise io.UnsupportedOperation("this file is for reading")
+
+    def require_end_mark(self) -> None:
+        """Python takes a tar for whole that ends at a member's edge; a whole one ends in a block of zeros."""
+        if self._last != tarfile.NUL * tarfile.BLOCKSIZE:
             raise tarfile.ReadError("the tar file has no end mark")
 
 
@@ -129,41 +187,97 @@ class _Guard:
     """Refuses members that are not safe, before anything of them is read."""
 
     def __init__(self, packed_bytes: int) -> None:
-        self._packed_bytes = packed_bytes
+        self._limit_bytes = min(max(MAX_RATIO * packed_bytes, HARMLESS_BYTES), MAX_TOTAL_BYTES)
         self._members = 0
         self._bytes = 0
         self._seen: set[str] = set()
 
-    def check(self, name: str, size_bytes: int, *, is_link: bool) -> None:
-        path = PurePosixPath(name)
+    def check(self, entry: _Entry, place: Place | None) -> None:
+        name = entry.name
         self._members += 1
-        self._bytes += size_bytes
-        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-            _refuse("unsafe_path", name, f"the member {name!r} points outside the archive")
-        if is_link:
-            _refuse("link", name, f"the member {name!r} is a link or device; only plain files are taken")
-        if name in self._seen:
-            _refuse("duplicate_member", name, f"the member {name!r} occurs twice")
-        if size_bytes > MAX_MEMBER_BYTES:
-            _refuse(
-                "member_too_big",
-                name,
-                f"{name!r} has {size_bytes} bytes; at most {MAX_MEMBER_BYTES} are taken",
+        self._bytes += entry.size_bytes
+        _check_name(name)
+        if not (entry.is_file or entry.is_folder):
+            advice = "pack the files themselves: tar --dereference --hard-dereference"
+            _refuse("link", name, f"{_shown(name)} is a link or a device", advice)
+        if place is not None:
+            self._check_member(entry, place)
+        if self._members > MAX_MEMBERS:
+            advice = "split it into several data sets"
+            _refuse("archive_too_big", None, f"the archive has more than {MAX_MEMBERS} members", advice)
+        if self._bytes > self._limit_bytes:
+            message = (
+                f"the archive unpacks to more than {self._limit_bytes} bytes, far more than its own size"
             )
-        if self._members > MAX_MEMBERS or self._bytes > MAX_TOTAL_BYTES:
-            _refuse("archive_too_big", None, "the archive unpacks to more than a version may hold")
-        if self._bytes > MAX_RATIO * max(self._packed_bytes, 1):
-            _refuse("bomb", None, f"the archive unpacks to more than {MAX_RATIO} times its size")
+            _refuse("bomb", None, message, "pack pictures as PNG or JPEG")
+
+    def _check_member(self, entry: _Entry, place: Place) -> None:
+        name, limit = entry.name, MAX_LABEL_BYTES if place.kind == "labels" else MAX_MEMBER_BYTES
+        if name in self._seen:
+            _refuse("duplicate_member", name, f"{_shown(name)} is in the archive twice", "pack it once")
+        if entry.size_bytes > limit and place.key is not None:
+            message = f"{_shown(name)} has {entry.size_bytes} bytes; at most {limit} are taken"
+            _refuse("member_too_big", name, message, "make the file smaller, or leave it out")
         self._seen.add(name)
 
 
-def _refuse(code: str, file: str | None, message: str) -> None:
-    raise IngestRefused(Finding(code, message, "pack plain folders and files again, without links", file))
+def _check_name(name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        advice = "pack the data set's folder itself, with relative names"
+        _refuse("unsafe_path", name, f"{_shown(name)} points outside the archive", advice)
+    if "\\" in name:
+        advice = "pack it with a program that puts / between folders"
+        _refuse("unsafe_path", name, f"{_shown(name)} has a backslash in its name", advice)
+    if place_of(name) is not None and (len(name) > MAX_NAME_LENGTH or not _is_text(name)):
+        advice = "give the file a short name of plain letters"
+        _refuse("unsafe_name", name, f"{_shown(name)} is no usable name", advice)
 
 
-def _place(split: str, kind: str, rest: tuple[str, ...]) -> Place | None:
-    name = PurePosixPath(rest[-1])
-    if kind == "images":
-        # Pictures may lie in folders of their own; labels may not, as in DIGITS.
-        return Place(split, kind, name.stem) if name.suffix.lower() in IMAGE_SUFFIXES else None
-    return Place(split, kind, name.stem) if len(rest) == 1 and name.suffix == ".txt" else None
+def _is_text(name: str) -> bool:
+    """Whether it has no control characters, and no bytes that are no UTF-8."""
+    with suppress(UnicodeEncodeError):
+        name.encode()
+        return not any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
+    return False
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 200 else name[:200] + "...")
+
+
+def _refuse(code: str, file: str | None, message: str, advice: str) -> None:
+    raise IngestRefused(Finding(code, message, advice, file))
+
+
+def _directory_too_big(limit: int) -> IngestRefused:
+    message = f"the archive's table of contents has more than {limit} bytes"
+    return IngestRefused(Finding("archive_too_big", message, "pack it as .tar.gz, or split the data set"))
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        message = f"the archive cannot be read: {error}"
+        advice = (
+            "send a whole .zip, .tar or .tar.gz file without a password; if it is one, pack and send it anew"
+        )
+        raise IngestRefused(Finding("archive_damaged", message, advice)) from error
+
+
+def _told_damage(entries: Iterator[_Entry]) -> Iterator[_Entry]:
+    while True:
+        with _damage_told():
+            entry = next(entries, None)
+        if entry is None:
+            return
+        yield entry
+
+
+def _starts_with(file: IO[bytes], mark: bytes) -> bool:
+    file.seek(0)
+    start = file.read(len(mark))
+    file.seek(0)
+    return start == mark

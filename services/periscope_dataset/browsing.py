@@ -15,9 +15,12 @@ from detectnet.images import decode_image
 from detectnet.kitti import KittiObject, parse_label
 from periscope import keys
 from periscope.store import ObjectStore
-from periscope_dataset.shards import parse_index
+from periscope_dataset.index import Index
 
-CACHED_INDEXES = 8
+CACHE_BYTES = 128 << 20
+DRAWN_AT_ONCE = 2
+"""A large picture takes hundreds of megabytes while it is drawn on."""
+FAR_PX = 30_000
 
 Entry = Mapping[str, Any]
 Manifest = Mapping[str, Any]
@@ -28,33 +31,35 @@ class UnknownImage(Exception):
 
 
 class Gallery:
-    """The pictures of all versions. Indexes are immutable, so a few are kept in memory."""
+    """The pictures of all versions. Indexes are immutable, so those used last are kept in memory."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, cache_bytes: int = CACHE_BYTES) -> None:
         self._store = store
-        self._indexes: OrderedDict[str, list[dict[str, Any]]] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._indexes: OrderedDict[str, Index] = OrderedDict()
         self._lock = threading.Lock()
+        self._drawing = threading.BoundedSemaphore(DRAWN_AT_ONCE)
 
-    def entries(self, manifest: Manifest, split: str) -> list[dict[str, Any]]:
-        """The index of a split, by key."""
+    def index(self, manifest: Manifest, split: str) -> Index:
+        """The index of a split."""
         sha256 = manifest["splits"][split]["index"]["sha256"]
         with self._lock:
             if sha256 in self._indexes:
                 self._indexes.move_to_end(sha256)
                 return self._indexes[sha256]
-        entries = sorted(parse_index(self._store.get(keys.blob(sha256)).body), key=lambda entry: entry["key"])
+        index = Index(self._store.get(keys.blob(sha256)).body)
         with self._lock:
-            self._indexes[sha256] = entries
-            while len(self._indexes) > CACHED_INDEXES:
+            self._indexes[sha256] = index
+            while sum(kept.size_bytes for kept in self._indexes.values()) > self._cache_bytes:
                 self._indexes.popitem(last=False)
-        return entries
+        return index
 
     def entry(self, manifest: Manifest, split: str, key: str) -> Entry:
         """One picture's index entry. Raises UnknownImage."""
-        for entry in self.entries(manifest, split):
-            if entry["key"] == key:
-                return entry
-        raise UnknownImage(f"{split} has no picture {key!r}")
+        entry = self.index(manifest, split).find(key)
+        if entry is None:
+            raise UnknownImage(f"{split} has no picture {key!r}")
+        return entry
 
     def original(self, manifest: Manifest, split: str, entry: Entry) -> bytes:
         """The picture's file, byte for byte as it was uploaded."""
@@ -67,12 +72,14 @@ class Gallery:
 
     def drawn(self, manifest: Manifest, split: str, entry: Entry) -> bytes:
         """The picture with its boxes, as PNG."""
-        image = decode_image(self.original(manifest, split, entry))
         objects, classes = self.objects(manifest, split, entry), ClassMap(manifest["classes"])
-        boxes = np.array([item.xyxy for item in objects], np.float32).reshape(-1, 4)
+        # Labels may hold any number; far outside is far enough.
+        boxes = np.clip([item.xyxy for item in objects], -FAR_PX, FAR_PX).astype(np.float32).reshape(-1, 4)
         indices = [class_index(item, classes) for item in objects]
         shown = [len(classes.names) if index is None else index for index in indices]
-        return encode_png(draw_boxes(image, boxes, [item.type for item in objects], class_indices=shown))
+        with self._drawing:
+            image = decode_image(self.original(manifest, split, entry))
+            return encode_png(draw_boxes(image, boxes, [item.type for item in objects], class_indices=shown))
 
     def _read(self, manifest: Manifest, split: str, entry: Entry, what: str) -> bytes:
         shard = manifest["splits"][split]["shards"][entry["shard"]]

@@ -1,162 +1,136 @@
-"""Checks single files of an archive, and how pictures and labels fit each other."""
+"""Checks single pictures and labels. What is kept of each is small, so that a version may have many."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from detectnet.classes import DONTCARE, ClassMap, UnknownClass
-from detectnet.images import ImageError, decode_image, pad_image
+from detectnet.images import ImageError, decode_image
 from detectnet.kitti import KittiObject, LabelError, parse_label
-from periscope_dataset.archive import SPLITS, Place
-from periscope_dataset.findings import Finding, Findings
-from periscope_dataset.shards import Picture
+from periscope_dataset.findings import Finding
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckedImage:
     """A picture that decodes wholly."""
 
     path: str
     """As the archive names it."""
     file: Path
+    """Where its bytes lie."""
     width: int
     height: int
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckedLabel:
-    """A label that parses."""
+    """A label that parses, in figures."""
 
     path: str
-    content: bytes
-    objects: list[KittiObject]
+    file: Path
+    objects: dict[str, int]
+    """How many of each type, don't care among them."""
+    small: dict[str, int]
+    """How many of each type are below the minimum size for validation."""
+    rightmost: tuple[float, int]
+    """The largest x of all boxes in pixels, and its line."""
+    lowest: tuple[float, int]
+    """The largest y of all boxes in pixels, and its line."""
 
 
-@dataclass
-class SplitFiles:
-    """What a split has so far, by key."""
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says of one file; ``fact`` is None where the errors forbid its use."""
 
-    images: dict[str, CheckedImage] = field(default_factory=dict)
-    labels: dict[str, CheckedLabel] = field(default_factory=dict)
-    bad_images: set[str] = field(default_factory=set)
-    bad_labels: set[str] = field(default_factory=set)
+    fact: CheckedImage | CheckedLabel | None
+    errors: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
 
 
-def check_image(path: str, file: Path, pad: tuple[int, int] | None) -> CheckedImage | Finding:
-    """Decode a picture, and try the padding on it."""
+@dataclass(frozen=True)
+class Rules:
+    """What the options ask of single files."""
+
+    classes: ClassMap | None
+    """None takes the classes from the labels."""
+    pad: tuple[int, int] | None
+    """Width and height that no picture may exceed."""
+    val_min_box_size: int
+    """In pixels of the file."""
+
+
+def check_image(path: str, file: Path, rules: Rules) -> Verdict:
+    """Decode a picture wholly."""
     body = file.read_bytes()
     try:
-        image = decode_image(body)
-        if pad is not None:
-            pad_image(image, *pad)
+        height, width = decode_image(body).shape[:2]
     except ImageError as error:
         advice = "replace or remove the picture (and its label), then upload again"
-        return Finding("image", f"{error}", advice, path)
-    height, width = image.shape[:2]
-    return CheckedImage(path, file, width, height, hashlib.sha256(body).hexdigest())
+        return Verdict(None, [Finding("image", str(error), advice, path)])
+    if rules.pad is not None and (width > rules.pad[0] or height > rules.pad[1]):
+        size = f"{rules.pad[0]}x{rules.pad[1]}"
+        message = f"the picture is {width}x{height}, larger than the padding {size}"
+        advice = "pad to at least the largest picture, or leave the padding out"
+        return Verdict(None, [Finding("image_exceeds_pad", message, advice, path)])
+    return Verdict(CheckedImage(path, file, width, height, hashlib.sha256(body).hexdigest()))
 
 
-def check_label(path: str, content: bytes) -> CheckedLabel | Finding:
-    """Parse a label file."""
+def check_label(path: str, file: Path, rules: Rules) -> Verdict:
+    """Parse a label, and look up its classes where they are given."""
     try:
-        return CheckedLabel(path, content, parse_label(content.decode(), path))
+        text = file.read_bytes().decode()
+        objects = parse_label(text, path)
     except LabelError as error:
-        advice = "mend the line: type, 14 numbers, separated by spaces"
-        return Finding("label", error.message, advice, path, error.line)
+        advice = "mend the line: a type and 14 numbers, with spaces between"
+        return Verdict(None, [Finding("label", error.message, advice, path, error.line)])
     except UnicodeDecodeError:
-        return Finding("label", "the label is not a UTF-8 text", "save it as plain text", path)
+        advice = "save it as plain text in UTF-8"
+        return Verdict(None, [Finding("label", "the label is not a UTF-8 text", advice, path)])
+    if text.startswith(BYTE_ORDER_MARK):
+        advice = "save it as UTF-8 without a byte order mark"
+        return Verdict(None, [Finding("label", "a byte order mark precedes the first type", advice, path, 1)])
+    errors = list(_unknown_classes(path, objects, rules.classes))
+    fact = None if errors else _summary(path, file, objects, rules.val_min_box_size)
+    return Verdict(fact, errors, list(_empty_boxes(path, objects)))
 
 
-def find_duplicates(seen: dict[Place, str], place: Place, path: str) -> Finding | None:
-    """A second picture or label of the same name in one split."""
-    first = seen.setdefault(place, path)
-    if first == path:
-        return None
-    message = f"{place.split} has two {place.kind} named {place.key!r}: {first} and {path}"
-    return Finding("duplicate_name", message, "give every picture of a split a name of its own", path)
+def _summary(path: str, file: Path, objects: list[KittiObject], min_size: int) -> CheckedLabel:
+    # Types recur in every label: one text each for all of them.
+    counts = Counter(sys.intern(item.type) for item in objects)
+    small = Counter(sys.intern(item.type) for item in objects if _shorter_side(item) < min_size)
+    rightmost = max(((item.xyxy[2], item.line_number) for item in objects), default=(0.0, 0))
+    lowest = max(((item.xyxy[3], item.line_number) for item in objects), default=(0.0, 0))
+    return CheckedLabel(path, file, dict(counts), dict(small), rightmost, lowest)
 
 
-def join_splits(splits: dict[str, SplitFiles], findings: Findings) -> None:
-    """Note pictures without label, labels without picture, and empty splits."""
-    for name in SPLITS:
-        files = splits[name]
-        if not files.images and not files.bad_images:
-            findings.error(
-                Finding(
-                    "empty_split",
-                    f"the archive has no {name} pictures",
-                    f"put pictures into {name}/images and labels into {name}/labels, in any parent folder",
-                )
-            )
-        known_labels = files.labels.keys() | files.bad_labels
-        for key in sorted(files.images.keys() - known_labels):
-            path = files.images[key].path
-            advice = f"add {name}/labels/{key}.txt; an empty file says that nothing is on the picture"
-            findings.error(Finding("label_missing", "the picture has no label file", advice, path))
-        for key in sorted(files.labels.keys() - files.images.keys() - files.bad_images):
-            advice = "add the picture, or remove the label"
-            findings.warn(
-                Finding("image_missing", "the label has no picture", advice, files.labels[key].path)
-            )
+def _shorter_side(item: KittiObject) -> float:
+    left, top, right, bottom = item.xyxy
+    return min(right - left, bottom - top)
 
 
-def class_map(names: list[str] | None, splits: dict[str, SplitFiles], findings: Findings) -> ClassMap | None:
-    """The classes of the version; None when there is none, which is an error."""
-    objects = [item for files in splits.values() for label in files.labels.values() for item in label.objects]
-    try:
-        classes = ClassMap(names) if names else ClassMap.of_types(item.type for item in objects)
-    except ValueError as error:
-        advice = "label at least one object of a class that is not dontcare"
-        findings.error(Finding("no_boxes", f"no class can be found: {error}", advice))
-        return None
-    for files in splits.values():
-        for label in files.labels.values():
-            _check_classes(label, classes, findings)
-    return classes
-
-
-def require_boxes(splits: dict[str, SplitFiles], classes: ClassMap, findings: Findings) -> None:
-    """An error for a split without a single object, and a warning for a class that a split lacks."""
-    for name, files in splits.items():
-        counts = boxes_per_class(files, classes)
-        if files.labels and not any(counts.values()):
-            message = f"the {name} labels hold no object of a class"
-            advice = "a network learns nothing from this; check the labels and the list of classes"
-            findings.error(Finding("no_boxes", message, advice))
-            continue
-        for missing in (class_name for class_name, count in counts.items() if not count):
-            message = f"{name} has no object of the class {missing!r}"
-            findings.warn(Finding("class_missing", message, "add some, or leave the class out"))
-
-
-def boxes_per_class(files: SplitFiles, classes: ClassMap) -> dict[str, int]:
-    """How many objects each class has in a split."""
-    counts = dict.fromkeys(classes.names, 0)
-    for label in files.labels.values():
-        for item in label.objects:
-            if item.type in counts:
-                counts[item.type] += 1
-    return counts
-
-
-def pictures_of(files: SplitFiles) -> list[Picture]:
-    """The split's pictures in order of their keys."""
-    return [
-        Picture(
-            key, Path(image.path).name, image.file, files.labels[key].content, image.width, image.height,
-            sum(item.type != DONTCARE for item in files.labels[key].objects), image.sha256,
-        )
-        for key, image in sorted(files.images.items())
-    ]  # fmt: skip
-
-
-def _check_classes(label: CheckedLabel, classes: ClassMap, findings: Findings) -> None:
-    for item in label.objects:
+def _unknown_classes(path: str, objects: list[KittiObject], classes: ClassMap | None) -> Iterator[Finding]:
+    if classes is None:
+        return
+    for item in objects:
         try:
             classes.index_of(item.type)
         except UnknownClass as error:
-            advice = "add the class to the list, or rename it in the labels (dontcare leaves it out)"
-            findings.error(Finding("unknown_class", str(error), advice, label.path, item.line_number))
+            advice = "add the class to the list, or rename it in the label (dontcare leaves it out)"
+            yield Finding("unknown_class", str(error), advice, path, item.line_number)
+
+
+def _empty_boxes(path: str, objects: list[KittiObject]) -> Iterator[Finding]:
+    for item in objects:
+        if _shorter_side(item) <= 0 and item.type != DONTCARE:
+            left, top, right, bottom = item.xyxy
+            message = f"the box {left:g},{top:g},{right:g},{bottom:g} has no area"
+            advice = "columns 5-8 are left, top, right, bottom in pixels"
+            yield Finding("empty_box", message, advice, path, item.line_number)

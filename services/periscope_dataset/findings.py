@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 MAX_LISTED = 100
+MAX_TEXT_LENGTH = 1000
+"""Longer names and messages are cut: an archive decides how long its names are."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,9 @@ class Finding:
     message: str
     advice: str
     file: str | None = None
+    """The member, as the archive names it."""
     line: int | None = None
+    """From 1."""
 
 
 class IngestRefused(Exception):
@@ -39,13 +43,13 @@ class Findings:
         """Note something that keeps the archive from becoming a version."""
         self.error_count += 1
         if len(self.errors) < MAX_LISTED:
-            self.errors.append(finding)
+            self.errors.append(_shortened(finding))
 
     def warn(self, finding: Finding) -> None:
         """Note something that the user should know."""
         self.warning_count += 1
         if len(self.warnings) < MAX_LISTED:
-            self.warnings.append(finding)
+            self.warnings.append(_shortened(finding))
 
     def as_dict(self) -> dict[str, object]:
         """As the ingest document keeps it."""
@@ -55,3 +59,12 @@ class Findings:
             "warnings": [asdict(finding) for finding in self.warnings],
             "warning_count": self.warning_count,
         }
+
+
+def _shortened(finding: Finding) -> Finding:
+    file = None if finding.file is None else _cut(finding.file)
+    return replace(finding, message=_cut(finding.message), advice=_cut(finding.advice), file=file)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_LENGTH else text[:MAX_TEXT_LENGTH] + "..."

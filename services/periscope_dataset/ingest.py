@@ -8,21 +8,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from detectnet.classes import ClassMap
-from periscope.blobs import BlobRef, put_blob, put_blob_file
-from periscope.store import ObjectStore
-from periscope_dataset import checking
-from periscope_dataset.archive import SPLITS, Member, Place, open_archive
-from periscope_dataset.checking import CheckedImage, SplitFiles
+from periscope.blobs import put_blob, put_blob_file
+from periscope.store import ObjectMissing, ObjectStore
+from periscope_dataset.archive import unpack
+from periscope_dataset.checking import Rules
 from periscope_dataset.findings import Finding, Findings, IngestRefused
-from periscope_dataset.shards import IndexEntry, index_lines, write_shards
+from periscope_dataset.layout import SPLITS
+from periscope_dataset.shards import SHARD_BYTES, IndexEntry, index_lines, write_shards
+from periscope_dataset.splits import Content, SplitFiles, image_sizes_of, pictures_of, statistics_of
 
 CHECKERS = 2
 CHUNK_MEMBERS = 32
@@ -43,149 +43,106 @@ class Source:
     size_bytes: int
 
 
-def make_version(
-    store: ObjectStore, source: Source, options: Options, scratch: Path, findings: Findings, report: Report
-) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Bench:
+    """Where the work is done."""
+
+    store: ObjectStore
+    scratch: Path
+    """A folder that is made, and removed in the end."""
+    report: Report
+    shard_bytes: int = SHARD_BYTES
+
+
+def make_version(bench: Bench, source: Source, options: Options, findings: Findings) -> dict[str, Any] | None:
     """The content of a version's manifest, its blobs stored; None when ``findings`` has errors.
 
     Raises:
         IngestRefused: the archive as a whole cannot be taken.
         StoreUnavailable: the store went away; try again.
     """
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    shutil.rmtree(bench.scratch, ignore_errors=True)
+    bench.scratch.mkdir(parents=True)
     try:
-        archive, sha256 = _download(store, source, scratch, report)
-        splits = _check_members(archive, options, scratch, findings, report)
-        checking.join_splits(splits, findings)
-        classes = checking.class_map(options["classes"], splits, findings)
-        if classes is not None:
-            checking.require_boxes(splits, classes, findings)
-        if findings.error_count or classes is None:
+        archive, sha256 = _download(bench, source)
+        content = Content(_rules(options), findings)
+        _check_members(bench, archive, content)
+        classes = content.finish()
+        if classes is None:
             return None
-        return _store_version(store, source, sha256, options, splits, classes, scratch)
+        described = {
+            "source": {"filename": source.filename, "sha256": sha256, "size_bytes": source.size_bytes},
+            "options": dict(options),
+        }
+        return described | _store_content(bench, content.splits, classes)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(bench.scratch, ignore_errors=True)
 
 
-def _download(store: ObjectStore, source: Source, scratch: Path, report: Report) -> tuple[Path, str]:
-    path, digest, done = scratch / "archive", hashlib.sha256(), 0
-    with path.open("wb") as file:
-        for chunk in store.iterate(source.key):
-            file.write(chunk)
-            digest.update(chunk)
-            done += len(chunk)
-            report(DOWNLOADED * done / max(source.size_bytes, 1))
+def _rules(options: Options) -> Rules:
+    pad, names = options["pad"], options["classes"]
+    return Rules(
+        classes=ClassMap(names) if names else None,
+        pad=(pad["width"], pad["height"]) if pad else None,
+        val_min_box_size=options["val_min_box_size"],
+    )
+
+
+def _download(bench: Bench, source: Source) -> tuple[Path, str]:
+    path, digest, done = bench.scratch / "archive", hashlib.sha256(), 0
+    try:
+        with path.open("wb") as file:
+            for chunk in bench.store.iterate(source.key):
+                file.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                bench.report(DOWNLOADED * done / max(source.size_bytes, 1))
+    except ObjectMissing as error:
+        advice = "upload the archive again"
+        raise IngestRefused(Finding("upload_missing", "the store has lost the upload", advice)) from error
     return path, digest.hexdigest()
 
 
-def _check_members(
-    archive: Path, options: Options, scratch: Path, findings: Findings, report: Report
-) -> dict[str, SplitFiles]:
-    """Check all pictures and labels, a few at a time; memory holds the labels only."""
-    splits = {name: SplitFiles() for name in SPLITS}
-    seen: dict[Place, str] = {}
-    pad = (options["pad"]["width"], options["pad"]["height"]) if options["pad"] else None
+def _check_members(bench: Bench, archive: Path, content: Content) -> None:
+    """Check all pictures and labels, a few at a time."""
     total, done = max(archive.stat().st_size, 1), 0
-    with open_archive(archive) as members, ThreadPoolExecutor(CHECKERS) as pool:
-        saved = _saved(members, scratch)
-        while chunk := list(itertools.islice(saved, CHUNK_MEMBERS)):
-            fresh = [item for item in chunk if not _note_duplicate(seen, item[0], findings)]
-            for (member, _), result in zip(
-                fresh, pool.map(lambda item: _check(item[0], item[1], pad), fresh), strict=True
-            ):
-                _enter(splits[member.place.split], member, result, findings)
+    unpacked = unpack(archive, bench.scratch)
+    # Not a ThreadPoolExecutor: that one refuses work, as if it were wrong, once the process is told to end.
+    with ThreadPool(CHECKERS) as pool:
+        while chunk := list(itertools.islice(unpacked, CHUNK_MEMBERS)):
+            accepted = [item for item in chunk if content.accepts(item[0].path, item[0].place)]
+            verdicts = pool.map(lambda item: content.check(item[0].path, item[0].place, item[1]), accepted)
+            for (member, _), verdict in zip(accepted, verdicts, strict=True):
+                content.enter(member.place, verdict)
             done += sum(member.size_bytes for member, _ in chunk)
-            report(DOWNLOADED + (CHECKED - DOWNLOADED) * min(done / total, 1))
-    if not seen:
-        raise IngestRefused(
-            Finding(
-                "layout",
-                "the archive has no folders train/images and train/labels",
-                "pack train/images, train/labels, val/images and val/labels, in any parent folder",
-            )
-        )
-    return splits
+            bench.report(DOWNLOADED + (CHECKED - DOWNLOADED) * min(done / total, 1))
+    archive.unlink()  # The shards need the room.
 
 
-def _saved(members: Iterator[tuple[Member, IO[bytes]]], scratch: Path) -> Iterator[tuple[Member, Path]]:
-    """Write members to local disk under numbers: their own names never become paths."""
-    for number, (member, content) in enumerate(members):
-        path = scratch / f"member-{number}"
-        with path.open("wb") as file:
-            shutil.copyfileobj(content, file)
-        yield member, path
-
-
-def _note_duplicate(seen: dict[Place, str], member: Member, findings: Findings) -> bool:
-    finding = checking.find_duplicates(seen, member.place, member.path)
-    if finding is not None:
-        findings.error(finding)
-    return finding is not None
-
-
-def _check(member: Member, path: Path, pad: tuple[int, int] | None) -> Any:
-    if member.place.kind == "images":
-        return checking.check_image(member.path, path, pad)
-    content = path.read_bytes()
-    path.unlink()
-    return checking.check_label(member.path, content)
-
-
-def _enter(files: SplitFiles, member: Member, result: Any, findings: Findings) -> None:
-    is_image = member.place.kind == "images"
-    if isinstance(result, Finding):
-        findings.error(result)
-        (files.bad_images if is_image else files.bad_labels).add(member.place.key)
-    elif isinstance(result, CheckedImage):
-        files.images[member.place.key] = result
-    else:
-        files.labels[member.place.key] = result
-
-
-def _store_version(
-    store: ObjectStore,
-    source: Source,
-    sha256: str,
-    options: Options,
-    splits: dict[str, SplitFiles],
-    classes: ClassMap,
-    scratch: Path,
-) -> dict[str, Any]:
-    sizes = Counter(
-        (image.width, image.height) for files in splits.values() for image in files.images.values()
-    )
+def _store_content(bench: Bench, splits: dict[str, SplitFiles], classes: ClassMap) -> dict[str, Any]:
     return {
-        "source": {"filename": source.filename, "sha256": sha256, "size_bytes": source.size_bytes},
-        "options": dict(options),
         "classes": list(classes.names),
-        "splits": {name: _store_split(store, name, splits[name], scratch) for name in SPLITS},
-        "image_sizes": [
-            {"width": width, "height": height, "images": count}
-            for (width, height), count in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
-        ],
-        "statistics": {
-            "boxes_per_class": {name: checking.boxes_per_class(splits[name], classes) for name in SPLITS}
-        },
+        "splits": {name: _store_split(bench, name, splits[name]) for name in SPLITS},
+        "image_sizes": image_sizes_of(splits),
+        "statistics": statistics_of(splits, classes),
     }
 
 
-def _store_split(store: ObjectStore, name: str, files: SplitFiles, scratch: Path) -> dict[str, Any]:
-    pictures = checking.pictures_of(files)
+def _store_split(bench: Bench, name: str, files: SplitFiles) -> dict[str, Any]:
+    pictures = pictures_of(files)
     entries: list[IndexEntry] = []
     shards = []
-    for shard in write_shards(pictures, scratch, name, entries):
-        ref = put_blob_file(store, shard.path, content_type="application/x-tar")
+    for shard in write_shards(pictures, bench.scratch, name, entries, bench.shard_bytes):
+        ref = put_blob_file(bench.store, shard.path, content_type="application/x-tar")
         shard.path.unlink()
-        shards.append({**_described(ref), "images": shard.images})
-    index = put_blob(store, index_lines(entries), content_type="application/x-ndjson")
+        shards.append({**asdict(ref), "images": shard.images})
+        bench.report(
+            CHECKED + (1 - CHECKED) * (SPLITS.index(name) + len(entries) / len(pictures)) / len(SPLITS)
+        )
+    index = put_blob(bench.store, index_lines(entries), content_type="application/x-ndjson")
     return {
         "images": len(pictures),
         "boxes": sum(picture.boxes for picture in pictures),
         "shards": shards,
-        "index": _described(index),
+        "index": asdict(index),
     }
-
-
-def _described(ref: BlobRef) -> dict[str, Any]:
-    return asdict(ref)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,7 +15,8 @@ from detectnet.classes import ClassMap
 from periscope.documents import Document
 from periscope.web.auth import requires
 from periscope.web.idempotency import idempotent
-from periscope.web.pages import page
+from periscope.web.long_poll import LongPolls
+from periscope.web.pages import decode_cursor, encode_cursor, page
 from periscope.wire.base import PageQuery, ResponseModel
 from periscope.wire.datasets import (
     DatasetList,
@@ -35,8 +35,8 @@ from periscope_dataset.browsing import Entry, Gallery, class_index
 from periscope_dataset.rules import FINAL_STATES, Catalogue
 
 DATASETS = Tag(name="datasets", description="Data sets, their versions and pictures")
-POLL_S = 0.2
-MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".bmp": "image/bmp"}
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".bmp": "image/bmp",
+               ".ppm": "image/x-portable-pixmap"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Api:
 
     catalogue: Catalogue
     gallery: Gallery
+    polls: LongPolls
     wake: Callable[[], None]
     """Tell the background work that there is something to do."""
 
@@ -152,11 +153,11 @@ def dataset_routes(api: Api) -> APIBlueprint:
     @requires("viewer")
     def get_ingest(path: IngestPath, query: WaitQuery) -> Response:
         """How an ingest stands, and every error it found."""
-        deadline = time.monotonic() + float(query.wait.removesuffix("s"))
-        ingest = api.catalogue.ingest(path.dataset_id, path.ingest_id)
-        while ingest.body["state"] not in FINAL_STATES and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-            ingest = api.catalogue.ingest(path.dataset_id, path.ingest_id)
+        ingest = api.polls.wait(
+            lambda: api.catalogue.ingest(path.dataset_id, path.ingest_id),
+            lambda seen: seen.body["state"] in FINAL_STATES,
+            float(query.wait.removesuffix("s")),
+        )
         return _answer(_ingest(ingest))
 
     return routes
@@ -190,8 +191,10 @@ def version_routes(api: Api) -> APIBlueprint:
     def list_images(path: VersionPath, query: ImagesQuery) -> Response:
         """Pictures of a split, by name."""
         manifest = api.catalogue.manifest(path.dataset_id, path.version)
-        entries = api.gallery.entries(manifest, query.split)
-        chosen, token = page(entries, query.page_size, query.page_token, lambda entry: str(entry["key"]))
+        after = None if query.page_token is None else decode_cursor(query.page_token)
+        entries = api.gallery.index(manifest, query.split).after(after, query.page_size + 1)
+        chosen = entries[: query.page_size]
+        token = encode_cursor(str(chosen[-1]["key"])) if len(entries) > len(chosen) else None
         items = [ImageResponse(split=query.split, **entry) for entry in chosen]
         return _answer(ImageList(items=items, next_page_token=token))
 
@@ -200,9 +203,9 @@ def version_routes(api: Api) -> APIBlueprint:
     def get_image(path: ImagePath) -> Response:
         """One picture's objects; with ``.png`` after its name, the picture with its boxes."""
         manifest = api.catalogue.manifest(path.dataset_id, path.version)
-        if path.key.endswith(".png"):
-            entry = api.gallery.entry(manifest, path.split, path.key.removesuffix(".png"))
-            return Response(api.gallery.drawn(manifest, path.split, entry), mimetype="image/png")
+        if path.key.endswith(".png") and api.gallery.index(manifest, path.split).find(path.key) is None:
+            shown = api.gallery.entry(manifest, path.split, path.key.removesuffix(".png"))
+            return Response(api.gallery.drawn(manifest, path.split, shown), mimetype="image/png")
         entry = api.gallery.entry(manifest, path.split, path.key)
         objects = _objects(api, manifest, path.split, entry)
         return _answer(ImageResponse(split=path.split, objects=objects, **entry))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from detectnet.classes import ClassMap
 from detectnet.sizes import require_grid_size
-from periscope.clock import to_rfc3339, utc_now
-from periscope.documents import Document, DocumentMissing, Documents
+from periscope.clock import from_rfc3339, to_rfc3339, utc_now
+from periscope.documents import Conflict, Document, DocumentMissing, Documents
 from periscope.ids import is_id, new_id
 from periscope.store import ObjectStore
-from periscope.uploads import Uploads
+from periscope.uploads import FinishedUpload, Uploads
 from periscope.versions import Versions
 
 DATASETS, INGESTS = "datasets", "ingests"
@@ -34,6 +35,10 @@ class NameTaken(Exception):
     """Another data set has this name; the text tells its id."""
 
 
+class AlreadyFinalized(Exception):
+    """The upload is being ingested with other options."""
+
+
 class BadOptions(ValueError):
     """An option makes no sense; the text says which and what would."""
 
@@ -51,10 +56,14 @@ class Catalogue:
         dataset_id = new_id()
         owner = self._documents.claim_name(DATASETS, name, dataset_id)
         if owner != dataset_id and self._exists(owner):
-            raise NameTaken(f"the name {name!r} belongs to the data set {owner}; upload to that one")
+            raise _name_taken(name, owner)
         now = to_rfc3339(utc_now())
-        # A creator that died after claiming the name left nothing behind it: go on under its id.
-        return self._documents.create(DATASETS, {"name": name, "created_at": now, "updated_at": now}, owner)
+        body = {"name": name, "created_at": now, "updated_at": now}
+        try:
+            # A creator that died after claiming the name left nothing behind it: go on under its id.
+            return self._documents.create(DATASETS, body, owner)
+        except Conflict as error:
+            raise _name_taken(name, owner) from error
 
     def get(self, dataset_id: str) -> Document:
         """Raises UnknownDataset."""
@@ -81,29 +90,26 @@ class Catalogue:
         Raises:
             UnknownUpload, IncompleteUpload: see Uploads.
             BadOptions: a size or the list of classes makes no sense.
+            AlreadyFinalized: an earlier call had other options.
         """
         require_sound(options)
-        upload = self.uploads.finish(upload_id, dataset_id)
-        now = to_rfc3339(utc_now())
-        body = {
-            "dataset_id": dataset_id,
-            "source": {"key": upload.key, "filename": upload.filename, "size_bytes": upload.size_bytes},
-            "options": dict(options),
-            "state": "QUEUED",
-            "progress": 0.0,
-            "version": None,
-            "errors": [],
-            "error_count": 0,
-            "warnings": [],
-            "warning_count": 0,
-            "created_at": now,
-            "updated_at": now,
-        }
+        try:
+            return self._begun_ingest(dataset_id, upload_id, options)
+        except UnknownIngest:
+            body = new_ingest(dataset_id, self.uploads.finish(upload_id, dataset_id), options)
         try:
             # One upload has one ingest, so both share the id.
-            return self._documents.get(INGESTS, upload_id)
-        except DocumentMissing:
             return self._documents.create(INGESTS, body, upload_id)
+        except Conflict:
+            return self._begun_ingest(dataset_id, upload_id, options)
+
+    def _begun_ingest(self, dataset_id: str, upload_id: str, options: Mapping[str, Any]) -> Document:
+        document = self.ingest(dataset_id, upload_id)
+        if document.body["options"] != dict(options):
+            raise AlreadyFinalized(
+                f"the upload {upload_id} was finalized with other options; upload the archive again for these"
+            )
+        return document
 
     def ingest(self, dataset_id: str, ingest_id: str) -> Document:
         """Raises UnknownIngest."""
@@ -132,6 +138,35 @@ class Catalogue:
         return True
 
 
+def new_ingest(dataset_id: str, upload: FinishedUpload, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a queued ingest."""
+    now = to_rfc3339(utc_now())
+    return {
+        "dataset_id": dataset_id,
+        "source": {"key": upload.key, "filename": upload.filename, "size_bytes": upload.size_bytes},
+        "options": dict(options),
+        "state": "QUEUED",
+        "attempts": 0,
+        "progress": 0.0,
+        "version": None,
+        "errors": [],
+        "error_count": 0,
+        "warnings": [],
+        "warning_count": 0,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def is_of_no_more_use(upload: Mapping[str, Any], ingest: Mapping[str, Any] | None, now: datetime) -> bool:
+    """Whether an upload may go: its ingest has ended, or none was asked for in its time."""
+    if upload["owner_kind"] != DATASETS:
+        return False
+    if ingest is not None:
+        return ingest["state"] in FINAL_STATES
+    return from_rfc3339(upload["expires_at"]) < now
+
+
 def require_sound(options: Mapping[str, Any]) -> None:
     """Raises BadOptions for what would only fail hours later."""
     try:
@@ -141,3 +176,7 @@ def require_sound(options: Mapping[str, Any]) -> None:
             ClassMap(options["classes"])
     except ValueError as error:
         raise BadOptions(str(error)) from error
+
+
+def _name_taken(name: str, owner: str) -> NameTaken:
+    return NameTaken(f"the name {name!r} belongs to the data set {owner}; upload to that one")

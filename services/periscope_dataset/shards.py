@@ -12,26 +12,25 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 SHARD_BYTES = 256 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One picture of a split on local disk, checked."""
 
     key: str
     filename: str
     image_path: Path
-    label: bytes
+    label_path: Path
     width: int
     height: int
     boxes: int
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class IndexEntry:
     """Where one picture's bytes lie; offsets count from the shard's beginning."""
 
@@ -81,19 +80,14 @@ def index_lines(entries: list[IndexEntry]) -> bytes:
     return b"".join(json.dumps(asdict(entry), sort_keys=True).encode() + b"\n" for entry in entries)
 
 
-def parse_index(content: bytes) -> list[dict[str, Any]]:
-    """Read what :func:`index_lines` wrote."""
-    return [json.loads(line) for line in content.splitlines()]
-
-
 def _add(tar: tarfile.TarFile, raw: io.BufferedWriter, picture: Picture, shard: int) -> IndexEntry:
-    image = picture.image_path.read_bytes()
+    image, label = picture.image_path.read_bytes(), picture.label_path.read_bytes()
     suffix = Path(picture.filename).suffix.lower()
     image_offset = _add_file(tar, raw, f"{picture.key}{suffix}", image)
-    label_offset = _add_file(tar, raw, f"{picture.key}.txt", picture.label)
+    label_offset = _add_file(tar, raw, f"{picture.key}.txt", label)
     return IndexEntry(
         picture.key, picture.filename, picture.width, picture.height, shard,
-        image_offset, len(image), label_offset, len(picture.label), picture.boxes, picture.sha256,
+        image_offset, len(image), label_offset, len(label), picture.boxes, picture.sha256,
     )  # fmt: skip
 
 

@@ -19,18 +19,20 @@ def page(
     Raises:
         BadRequest: the cursor is not one of ours.
     """
-    after = None if page_token is None else _decode(page_token)
+    after = None if page_token is None else decode_cursor(page_token)
     rest = [item for item in items if after is None or key(item) > after]
     chosen = rest[:page_size]
     more = len(rest) > len(chosen)
-    return chosen, _encode(key(chosen[-1])) if more and chosen else None
+    return chosen, encode_cursor(key(chosen[-1])) if more and chosen else None
 
 
-def _encode(key: str) -> str:
+def encode_cursor(key: str) -> str:
+    """The cursor behind an item, for lists that are too long to be gone through."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
-def _decode(token: str) -> str:
+def decode_cursor(token: str) -> str:
+    """The key that a cursor stands for. Raises BadRequest."""
     try:
         return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except ValueError as error:

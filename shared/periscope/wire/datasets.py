@@ -112,6 +112,7 @@ class IngestResponse(ResponseModel):
     errors: list[IngestError]
     error_count: int
     warnings: list[IngestError]
+    warning_count: int
     created_at: str
     updated_at: str
 

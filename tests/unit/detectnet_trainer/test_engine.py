@@ -103,7 +103,7 @@ def test_a_machine_of_another_precision_goes_on_with_a_warning(tmp_path: Path) -
     content = dump_checkpoint(first.trainer, {**first.training, "precision": "bf16"})
 
     assert restore_checkpoint(other.trainer, other.training, content) == [
-        "this machine goes on in fp32; until here it was bf16"
+        "this machine goes on with precision fp32; until here it was bf16"
     ]
     assert other.trainer.step == 2
 

@@ -10,8 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from periscope import keys
-from periscope.documents import Documents
-from periscope_dataset.app import create_service
+from periscope_dataset.app import DatasetService, create_service
 from periscope_dataset.settings import Settings
 from periscope_dataset.worker import IngestWorker
 from tests.fakes import MemoryStore
@@ -24,8 +23,12 @@ class House:
     """The service, its store, and a client that is an administrator."""
 
     store: MemoryStore
+    service: DatasetService
     client: FlaskClient
-    worker: IngestWorker
+
+    @property
+    def worker(self) -> IngestWorker:
+        return self.service.ingests
 
     def call(self, method: str, path: str, status: int, **kwargs: Any) -> Any:
         answer = self.client.open(path, method=method, headers={"Authorization": f"Bearer {TOKEN}"}, **kwargs)
@@ -59,6 +62,5 @@ class House:
 
 @pytest.fixture
 def house(memory_store: MemoryStore, tmp_path: Path) -> House:
-    service = create_service(Settings(tmp_path, TOKEN), memory_store)
-    worker = IngestWorker(memory_store, Documents(memory_store), tmp_path, 30)
-    return House(memory_store, service.app.test_client(), worker)
+    service = create_service(Settings(tmp_path, TOKEN), memory_store, "holder")
+    return House(memory_store, service, service.app.test_client())

@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import pytest
 
-from periscope import keys
-from periscope.store import StoreUnavailable
 from tests.kitti_archives import Files, as_tar, as_zip, label, picture, sound_files
 from tests.unit.periscope_dataset.conftest import House
 
@@ -81,19 +79,44 @@ def with_zip_link() -> bytes:
     return buffer.getvalue()
 
 
-def with_tar_link() -> bytes:
+def with_tar_link(kind: bytes = tarfile.SYMTYPE) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         info = tarfile.TarInfo("train/images/link.png")
-        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
     return buffer.getvalue()
 
 
-def bomb() -> bytes:
+def with_zip_claims(**claims: int) -> bytes:
+    """A zip whose table of contents claims what is not so."""
+    buffer = io.BytesIO(as_zip(sound_files()))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = b"rewrites the table"
+        for info in archive.infolist():
+            if info.filename.endswith(".png"):
+                for name, value in claims.items():
+                    setattr(info, name, value)
+    return buffer.getvalue()
+
+
+def with_other_packing() -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("train/images/0.png", b"\0" * (60 << 20))
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("train/images/0.png", picture())
+    return buffer.getvalue()
+
+
+def with_damage(archive: bytes, at: bytes, offset: int) -> bytes:
+    """Turns one byte behind the last place where ``at`` occurs."""
+    place = archive.rindex(at) + offset
+    return archive[:place] + bytes([archive[place] ^ 0xFF]) + archive[place + 1 :]
+
+
+def with_second(name: str) -> bytes:
+    buffer = io.BytesIO(as_tar(sound_files()))
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        archive.addfile(tarfile.TarInfo(name))
     return buffer.getvalue()
 
 
@@ -107,7 +130,43 @@ BROKEN = {
     "an absolute member": (as_tar(replaced("/etc/evil.png", b"x")), "unsafe_path", "/etc/evil.png", None),
     "a link in a zip": (with_zip_link(), "link", "train/images/link.png", None),
     "a link in a tar": (with_tar_link(), "link", "train/images/link.png", None),
-    "a bomb": (bomb(), "bomb", None, None),
+    "a device in a tar": (with_tar_link(tarfile.FIFOTYPE), "link", "train/images/link.png", None),
+    "a bomb": (with_zip_claims(file_size=200 << 20), "bomb", None, None),
+    "a member that unpacks to gigabytes": (
+        with_zip_claims(file_size=1 << 30), "member_too_big", "train/images/000.png", None,
+    ),
+    "a label of megabytes": (
+        as_zip(replaced("train/labels/001.txt", label() * 200_000)), "member_too_big", "train/labels/001.txt", None,
+    ),
+    "a member that is larger than it claims": (with_zip_claims(file_size=100), "archive_damaged", None, None),
+    "a zip with a password": (with_zip_claims(flag_bits=1), "archive_damaged", None, None),
+    "a zip packed unusually": (with_other_packing(), "archive_damaged", None, None),
+    "a damaged picture in a zip": (
+        with_damage(as_zip(sound_files()), b"IDAT", 30), "archive_damaged", None, None,
+    ),
+    "a damaged header in a tar": (
+        with_damage(as_tar(sound_files()), b"train/labels/002.txt", 3), "archive_damaged", None, None,
+    ),
+    "a wrong checksum of a tar.gz": (
+        as_tar(sound_files(), "w:gz")[:-8] + b"\0" * 8, "archive_damaged", None, None,
+    ),
+    "a member that occurs twice": (
+        with_second("val/images/000.png"), "duplicate_member", "val/images/000.png", None,
+    ),
+    "a name with a line break": (as_tar(replaced("val/images/a\nb.png", b"x")), "unsafe_name", None, None),
+    "a name with backslashes": (
+        as_zip(replaced("more\\train\\images\\a.png", b"x")), "unsafe_path", None, None,
+    ),
+    "two data sets in one archive": (
+        as_zip({f"{root}/{name}": body for root in ("a", "b") for name, body in sound_files().items()}),
+        "layout", "b/train/images/000.png", None,
+    ),
+    "a byte order mark": (
+        as_zip(replaced("val/labels/001.txt", b"\xef\xbb\xbf" + label())), "label", "val/labels/001.txt", 1,
+    ),
+    "a label that is no text": (
+        as_zip(replaced("val/labels/001.txt", b"\xff\xfe\x00")), "label", "val/labels/001.txt", None,
+    ),
     "a word for a number": (
         as_zip(replaced("train/labels/001.txt", label() + b"buoy 0 0 0 1 2 ten 9 0 0 0 0 0 0 0\n")),
         "label", "train/labels/001.txt", 2,
@@ -130,6 +189,10 @@ BROKEN = {
     "no boxes at all": (
         as_zip({name: b"" if name.endswith(".txt") else body for name, body in sound_files().items()}),
         "no_boxes", None, None,
+    ),
+    "too many classes": (
+        as_zip(replaced("train/labels/001.txt", b"".join(label(f"class{n}") for n in range(300)))),
+        "too_many_classes", None, None,
     ),
     "only dontcare": (as_zip(sound_files(kinds=("DontCare",))), "no_boxes", None, None),
     "no validation pictures": (as_zip(sound_files(val=0)), "empty_split", None, None),
@@ -198,24 +261,78 @@ def test_a_label_without_picture_is_a_warning(house: House) -> None:
 def test_padding_smaller_than_a_picture_is_refused(house: House) -> None:
     ingest = house.ingest(house.dataset(), as_zip(sound_files()), pad={"width": 32, "height": 32})
 
-    assert ingest["errors"][0]["code"] == "image"
+    assert ingest["errors"][0]["code"] == "image_exceeds_pad"
     assert "larger than the padding" in ingest["errors"][0]["message"]
 
 
-def test_a_worker_that_dies_after_publishing_does_not_publish_twice(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_a_file_is_not_followed_by_errors_that_come_from_it(house: House) -> None:
+    files = {name: b"word\n" if name.endswith(".txt") else body for name, body in sound_files().items()}
+
+    ingest = house.ingest(house.dataset(), as_zip(files))
+
+    assert {error["code"] for error in ingest["errors"]} == {"label"}
+    assert ingest["error_count"] == 6
+
+
+def test_labels_without_picture_count_neither_as_classes_nor_as_boxes(house: House) -> None:
     dataset_id = house.dataset()
-    ingest_id = house.finalize(dataset_id, house.upload(dataset_id, as_zip(sound_files())))
 
-    def die(*_: object) -> None:
-        raise StoreUnavailable("the worker ends here")
+    house.ingest(dataset_id, as_zip(replaced("train/labels/lost.txt", label("shark"))))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(house.worker, "_end", die)
-        with pytest.raises(StoreUnavailable):
-            house.worker.step()
-    house.worker.step()
+    manifest = house.call("GET", f"/v1/datasets/{dataset_id}/versions/1", 200)
+    assert manifest["statistics"]["boxes_per_class"]["train"] == {"buoy": 4, "gate": 4}
 
-    assert house.call("GET", f"/v1/datasets/{dataset_id}/ingests/{ingest_id}", 200)["version"] == 1
-    assert len(house.store.keys(keys.versions_prefix("datasets", dataset_id))) == 1
+
+def test_validation_objects_below_the_minimum_size_are_told(house: House) -> None:
+    dataset_id = house.dataset()
+    narrow = label("buoy", (4, 4, 12, 40)) + label("gate", (4, 4, 40, 40))
+
+    ingest = house.ingest(dataset_id, as_zip(replaced("val/labels/000.txt", narrow)), val_min_box_size=9)
+
+    statistics = house.call("GET", f"/v1/datasets/{dataset_id}/versions/1", 200)["statistics"]
+    assert statistics["val_boxes_below_min_size"] == {"buoy": 1, "gate": 0}
+    assert statistics["boxes_per_class"]["val"] == {"buoy": 2, "gate": 2}
+    assert ingest["warnings"] == []
+
+
+WARNED = {
+    "a file that is no picture": ("train/images/notes.webp", b"x", "ignored", None),
+    "a label that lies too deep": ("train/labels/more/000.txt", b"x", "ignored", None),
+    "a box without area": (
+        "train/labels/001.txt",
+        label("buoy", (9, 4, 9, 40)) + label("gate"),
+        "empty_box",
+        1,
+    ),
+    "a box outside its picture": (
+        "train/labels/001.txt",
+        label() + label("gate", (4, 4, 70, 40)),
+        "box_outside",
+        2,
+    ),
+    "a class that only training has": ("train/labels/001.txt", label("shark"), "class_missing", None),
+}
+
+
+@pytest.mark.parametrize("what", WARNED)
+def test_what_is_odd_is_told_and_taken(house: House, what: str) -> None:
+    name, body, code, line = WARNED[what]
+
+    ingest = house.ingest(house.dataset(), as_zip(replaced(name, body)))
+
+    assert (ingest["state"], ingest["warning_count"]) == ("SUCCEEDED", 1)
+    warning = ingest["warnings"][0]
+    assert (warning["code"], warning["line"]) == (code, line)
+    assert code == "class_missing" or warning["file"] == name
+
+
+def test_validation_that_counts_nothing_is_told(house: House) -> None:
+    ingest = house.ingest(house.dataset(), as_zip(sound_files()), val_min_box_size=40)
+
+    assert [warning["code"] for warning in ingest["warnings"]] == ["all_small"]
+
+
+def test_accents_meet_however_they_are_written(house: House) -> None:
+    files = sound_files() | {"train/images/mu\u0308ll.png": picture(), "train/labels/m\u00fcll.txt": label()}
+
+    assert house.ingest(house.dataset(), as_zip(files))["state"] == "SUCCEEDED"
