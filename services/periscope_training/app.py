@@ -50,6 +50,7 @@ from periscope_training.routes import Api, curve_routes, job_routes, progress_ro
 from periscope_training.rules import UnusableRequest
 from periscope_training.settings import Settings
 from periscope_training.submit import KeyReused, Submissions
+from periscope_training.vital_signs import VitalSigns
 from periscope_training.zip_builder import ZipBuilder
 
 NAME = "periscope-training"
@@ -100,7 +101,10 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     lease = Lease(documents, LEASE, secrets.token_hex(8), settings.lease_ttl_s)
     leadership = Leadership(lease, settings.lease_ttl_s)
     progress, gauges = ProgressRecords(adapters.store), RunGauges(leadership.is_held)
-    reconciler = Reconciler(documents, adapters.store, adapters.launcher, _loop_settings(settings), now)
+    vital_signs = VitalSigns(adapters.store, progress, settings.silent_after_s, now)
+    reconciler = Reconciler(
+        documents, adapters.store, adapters.launcher, _loop_settings(settings), now, vital_signs
+    )
     job_loop = JobLoop(
         leadership, reconciler, Photographer(documents, progress, gauges, now), settings.poll_s
     )
