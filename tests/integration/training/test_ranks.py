@@ -15,7 +15,7 @@ import pytest
 
 from periscope.documents import Documents
 from periscope.s3 import S3Store
-from periscope_embedded.seaweedfs import SeaweedFS
+from periscope_embedded.seaweedfs import SeaweedFS, free_ports
 from tests.unit.detectnet_trainer.small_data import options, pictures, store_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
@@ -34,7 +34,7 @@ class TwoRanks:
             "PERISCOPE_WORK_DIR": str(folder), "PERISCOPE_TRAINER_RANKS": "2", "PERISCOPE_STOP_GRACE_S": "60",
         }  # fmt: skip
 
-    def start(self, job_id: str, attempt: int = 1) -> subprocess.Popen[str]:
+    def start(self, job_id: str, attempt: int = 1, **environ: str) -> subprocess.Popen[str]:
         command = [
             sys.executable,
             "-m",
@@ -46,7 +46,7 @@ class TwoRanks:
             str(attempt),
         ]
         return subprocess.Popen(
-            command, env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, env=self._environ | environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def run(self, job_id: str, attempt: int = 1) -> tuple[int, str]:
@@ -110,6 +110,30 @@ def test_bad_data_in_one_process_is_bad_data_of_the_job(ranks: TwoRanks) -> None
 
     assert code == 65, said
     assert "0001.png" in said
+
+
+def test_two_machines_train_the_bits_of_two_processes_on_one(ranks: TwoRanks) -> None:
+    training = options(epochs=2)
+    together, apart = store_job(ranks.store, training), store_job(ranks.store, training)
+    code, said = ranks.run(together)
+    assert code == 0, said
+    (port,) = free_ports(1)
+    machines = [
+        ranks.start(
+            apart,
+            PERISCOPE_TRAINER_RANKS="1",
+            PERISCOPE_TRAINER_NODES="2",
+            PERISCOPE_NODE_RANK=str(number),
+            PERISCOPE_FIRST_NODE=f"127.0.0.1:{port}",
+            PERISCOPE_WORK_DIR=str(ranks.folder / f"machine-{number}"),
+        )
+        for number in (0, 1)
+    ]
+    for machine in machines:
+        said, _ = machine.communicate(timeout=PATIENCE_S)
+        assert machine.returncode == 0, said
+
+    assert ranks.weights(apart) == ranks.weights(together)
 
 
 def test_a_killed_process_takes_the_others_with_it_and_the_job_is_worth_another_try(ranks: TwoRanks) -> None:
