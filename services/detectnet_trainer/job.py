@@ -36,7 +36,7 @@ from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded
 from detectnet_trainer.job_data import fetch_splits, load_spec
 from detectnet_trainer.job_progress import ProgressReporter
-from detectnet_trainer.ranks import is_distributed, note_end, note_start, run_ranks
+from detectnet_trainer.ranks import Place, note_end, note_start, run_ranks
 from detectnet_trainer.session import Session, start_session
 from detectnet_trainer.solver import UnknownSolver
 from detectnet_trainer.world import World, join_world, leave_world
@@ -100,20 +100,20 @@ def run_rank(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ)
 
 def _run(job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
     ranks = _rank_count(environ)
-    if ranks == 1 and not is_distributed(environ):
+    if ranks == 1 and Place.from_environ(environ).nodes == 1:
         return train(S3Store.from_environ(environ), job_id, attempt, environ)
     work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / _checked_id(job_id, attempt)
-    _say(f"training in {ranks} processes")
+    _say(f"training in {ranks} processes on this machine")
     return run_ranks(["rank", "--job", job_id, "--attempt", str(attempt)], ranks, work_dir, environ)
 
 
 def _rank_count(environ: Mapping[str, str]) -> int:
-    for name in ("PERISCOPE_TRAINER_RANKS", "NPROC_PER_NODE"):
-        if given := environ.get(name):
-            if not given.isdigit() or not 1 <= int(given) <= MAX_RANKS:
-                raise SettingsError(f"{name} must be a number from 1 to {MAX_RANKS}, not {given!r}")
-            return int(given)
-    return max(torch.cuda.device_count(), 1)
+    given = environ.get("PERISCOPE_TRAINER_RANKS")
+    if not given:
+        return max(torch.cuda.device_count(), 1)
+    if not given.isdigit() or not 1 <= int(given) <= MAX_RANKS:
+        raise SettingsError(f"PERISCOPE_TRAINER_RANKS must be a number from 1 to {MAX_RANKS}, not {given!r}")
+    return int(given)
 
 
 def _checked_id(job_id: str, attempt: int) -> str:

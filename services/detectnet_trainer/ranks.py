@@ -1,4 +1,4 @@
-"""The training processes of one machine, and what their ends mean together.
+"""Several training processes, on one machine or several, and what their ends mean together.
 
 torchrun starts them and ends the rest when one dies, but its own exit code says only that something went
 wrong. So every process leaves its exit code in a file, and the main process makes one of them all.
@@ -13,10 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from periscope.settings import required, whole_number
 
 KILLED = 137
 INTERNAL, ON_TERM = 70, 143
@@ -28,6 +31,38 @@ RESULTS = "PERISCOPE_RANK_RESULTS"
 """Environment variable: the folder for the processes' files."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Which of how many machines this is, and where the first one is reached (``name:port``)."""
+
+    nodes: int = 1
+    node_rank: int = 0
+    first_node: str = ""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Place:
+        """Read what the launcher gives to trainings on several machines; one machine where it gives none."""
+        nodes = whole_number(environ, "PERISCOPE_TRAINER_NODES", 1)
+        if nodes == 1:
+            return cls()
+        return cls(
+            nodes,
+            int(required(environ, "PERISCOPE_NODE_RANK")),
+            required(environ, "PERISCOPE_FIRST_NODE"),
+        )
+
+    @property
+    def flags(self) -> list[str]:
+        """Torchrun's. A static rendezvous: the first machine is known, nobody has to win an election."""
+        if self.nodes == 1:
+            return ["--standalone"]
+        address, _, port = self.first_node.rpartition(":")
+        return [
+            f"--nnodes={self.nodes}", f"--node-rank={self.node_rank}",
+            f"--master-addr={address}", f"--master-port={port}",
+        ]  # fmt: skip
+
+
 def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Mapping[str, str]) -> int:
     """Run ``detectnet <arguments>`` in ``count`` processes; return the one exit code they come to.
 
@@ -36,9 +71,10 @@ def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Map
     results = work_dir / "ranks"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
+    place = Place.from_environ(environ)
     grace_s = float(environ.get("PERISCOPE_STOP_GRACE_S") or DEFAULT_GRACE_S)
     command = [
-        sys.executable, "-m", "torch.distributed.run", *_meeting_place(environ), f"--nproc-per-node={count}",
+        sys.executable, "-m", "torch.distributed.run", *place.flags, f"--nproc-per-node={count}",
         "--max-restarts=0", f"--log-dir={results}", "-m", "detectnet_trainer", *arguments,
     ]  # fmt: skip
     with _termination() as term:
@@ -58,24 +94,8 @@ def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Map
             # torchrun's processes are in groups of their own.
             _end_group(child)
             _signal_ranks(results, signal.SIGKILL)
-    first = count * int(environ.get("NODE_RANK") or 0)
-    return combined_code(_codes(results, range(first, first + count)), asked_to_end=term.came)
-
-
-def is_distributed(environ: Mapping[str, str]) -> bool:
-    """Whether this machine is one of several that train together."""
-    return int(environ.get("NNODES") or 1) > 1
-
-
-def _meeting_place(environ: Mapping[str, str]) -> list[str]:
-    if not is_distributed(environ):
-        return ["--standalone"]
-    return [
-        f"--nnodes={environ['NNODES']}",
-        f"--node-rank={environ['NODE_RANK']}",
-        f"--master-addr={environ['MASTER_ADDR']}",
-        f"--master-port={environ['MASTER_PORT']}",
-    ]
+    own = range(place.node_rank * count, (place.node_rank + 1) * count)
+    return combined_code(_codes(results, own), asked_to_end=term.came)
 
 
 def combined_code(codes: Sequence[int | None], asked_to_end: bool) -> int:
@@ -112,7 +132,7 @@ def _write(environ: Mapping[str, str], kind: str, value: int) -> None:
         draft.replace(path)
 
 
-def _codes(results: Path, ranks: Iterable[int]) -> list[int | None]:
+def _codes(results: Path, ranks: range) -> list[int | None]:
     paths = [results / f"{rank}.code" for rank in ranks]
     return [int(json.loads(path.read_text())) if path.exists() else None for path in paths]
 

@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from periscope.clock import to_rfc3339
+from periscope_training.actions import FINAL_STATES, State
 from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle
-from periscope_training.lifecycle import FINAL_STATES, Attempt, Job, State, Verdict
+from periscope_training.lifecycle import Attempt, Job, Verdict
 
 KIND = "jobs"
 CHECKPOINT_KIND = "checkpoints"
@@ -62,7 +63,14 @@ def job_of(body: Mapping[str, Any]) -> Job:
         attempts=tuple(_attempt_of(entry) for entry in body["attempts"]),
         retry_at=None if body["retry_at"] is None else datetime.fromisoformat(body["retry_at"]),
         reason=body["reason"],
+        running_since=_running_since(body),
     )
+
+
+def _running_since(body: Mapping[str, Any]) -> datetime | None:
+    """After a preemption the attempt begins to run once more; the history has the last time."""
+    entries = [entry for entry in body["history"] if entry["state"] == State.RUNNING.value]
+    return datetime.fromisoformat(entries[-1]["at"]) if entries else None
 
 
 def _attempt_of(entry: Mapping[str, Any]) -> Attempt:
@@ -72,6 +80,7 @@ def _attempt_of(entry: Mapping[str, Any]) -> Attempt:
         entry["ended_at"] is not None,
         entry["counted"],
         entry.get("preemptions", 0),
+        entry.get("stalled", False),
     )
 
 
@@ -105,6 +114,7 @@ def open_attempt(body: Mapping[str, Any], number: int, now: datetime) -> Body:
             "reason": "",
             "counted": False,
             "preemptions": 0,
+            "stalled": False,
         }
     )
     new["retry_at"] = None
@@ -134,6 +144,14 @@ def record_preemptions(body: Mapping[str, Any], number: int, count: int, now: da
     """Enter how often the attempt was started again. Raises Outdated when it has ended."""
     new, entry = _open_entry(body, number, now)
     entry["preemptions"] = max(count, entry.get("preemptions", 0))
+    return new
+
+
+def mark_stalled(body: Mapping[str, Any], number: int, now: datetime) -> Body:
+    """Enter that the attempt is stopped for its silence. Raises Outdated when it has ended."""
+    new, entry = _open_entry(body, number, now)
+    entry["stalled"] = True
+    new["reason"] = f"attempt {number} gave no sign of life for too long and is stopped"
     return new
 
 

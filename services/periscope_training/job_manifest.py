@@ -199,23 +199,22 @@ def _environment(launch: Launch, settings: KubernetesSettings) -> list[Manifest]
         "HOME": "/tmp",  # noqa: S108 - the only other place that can be written to
         "PERISCOPE_WORK_DIR": "/work",
         "PERISCOPE_STOP_GRACE_S": str(settings.stop_grace_s),
+        "PERISCOPE_TRAINER_RANKS": str(max(1, settings.gpus)),
         "PERISCOPE_PROGRESS_URL": launch.progress_url,
         TOKEN_VARIABLE: launch.progress_token,
     }
     if settings.nodes > 1:
         name = job_name(launch.job_id, launch.attempt)
         plain |= {
-            "NNODES": str(settings.nodes),
-            "NPROC_PER_NODE": str(max(1, settings.gpus)),
-            "MASTER_ADDR": f"{name}-0.{name}.{settings.namespace}.svc",
-            "MASTER_PORT": str(RENDEZVOUS_PORT),
+            "PERISCOPE_TRAINER_NODES": str(settings.nodes),
+            "PERISCOPE_FIRST_NODE": f"{name}-0.{name}.{settings.namespace}.svc:{RENDEZVOUS_PORT}",
         }
     keys = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": settings.store_secret, "key": name}}}
         for name in KEY_VARIABLES
     ]
     rank = {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}
-    ranks = [{"name": "NODE_RANK", "valueFrom": {"fieldRef": rank}}] if settings.nodes > 1 else []
+    ranks = [{"name": "PERISCOPE_NODE_RANK", "valueFrom": {"fieldRef": rank}}] if settings.nodes > 1 else []
     return [{"name": name, "value": value} for name, value in sorted(plain.items())] + keys + ranks
 
 

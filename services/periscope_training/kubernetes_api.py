@@ -60,6 +60,15 @@ class Cluster(Protocol):
         """What was told about an object."""
 
 
+def connect() -> client.ApiClient:
+    """Connect as the pod's service account, or as the kubeconfig file says."""
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        config.load_kube_config()  # type: ignore[no-untyped-call]
+    return client.ApiClient()
+
+
 class KubernetesApi:
     """See :class:`Cluster`."""
 
@@ -68,15 +77,6 @@ class KubernetesApi:
         self._api = api
         self._batch = client.BatchV1Api(api)
         self._core = client.CoreV1Api(api)
-
-    @classmethod
-    def connect(cls, namespace: str) -> KubernetesApi:
-        """Connect as the pod's service account, or as the kubeconfig file says."""
-        try:
-            config.load_incluster_config()  # type: ignore[no-untyped-call]
-        except config.ConfigException:
-            config.load_kube_config()  # type: ignore[no-untyped-call]
-        return cls(namespace, client.ApiClient())
 
     def create_job(self, manifest: Mapping[str, Any]) -> Object:
         """See Cluster."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from periscope_training.cluster_view import LiveView, View
 from periscope_training.job_manifest import (
     ATTEMPT_LABEL,
     CONTAINER,
@@ -21,6 +22,7 @@ from periscope_training.job_manifest import (
     headless_service,
     job_manifest,
     job_name,
+    labels_of,
     selector,
 )
 from periscope_training.kubernetes_api import AlreadyThere, Cluster
@@ -51,9 +53,11 @@ class KubernetesLauncher:
         settings: KubernetesSettings,
         records: PodRecords,
         now: Callable[[], datetime],
+        view: View | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster = cluster
+        self._view = view or LiveView(cluster)
         self._settings = settings
         self._records = records
         self._now = now
@@ -174,15 +178,18 @@ class KubernetesLauncher:
         return []
 
     def close(self) -> None:
-        """Trainings outlive the service."""
+        """Trainings outlive the service; the watches do not."""
+        self._view.close()
 
     def _job(self, run: Run) -> Mapping[str, Any] | None:
-        job = self._cluster.job(run.handle["job"])
+        job = self._view.job(run.handle["job"])
         return job if job is not None and job["metadata"]["uid"] == run.handle["uid"] else None
 
     def _pods(self, run: Run) -> list[PodState]:
-        mine = f"{selector(self._settings.instance)},{JOB_LABEL}={run.job_id},{ATTEMPT_LABEL}={run.attempt}"
-        return [pod_state(pod) for pod in self._cluster.pods(mine)]
+        return [pod_state(pod) for pod in self._view.pods(self._labels(run))]
+
+    def _labels(self, run: Run) -> dict[str, str]:
+        return labels_of(run.job_id, run.attempt, self._settings.instance)
 
     def _look_at_pods(self, run: Run) -> list[PodState]:
         """All pods the attempt has had, the oldest first, those that are gone as they were last seen."""
@@ -191,6 +198,8 @@ class KubernetesLauncher:
             if pod.ended or pod.leaving_until:
                 self._keep(run, pod)
         there = {pod.uid for pod in present}
+        for pod in map(pod_state, self._view.departed(self._labels(run))):
+            self._keep(run, gone(pod, self._now()))
         known = [record.pod for record in self._records.load(run.job_id, run.attempt)]
         past = [gone(pod, self._now()) for pod in known if pod.uid not in there]
         return sorted([*past, *present], key=lambda pod: (pod.created_at, pod.name))

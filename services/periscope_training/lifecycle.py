@@ -9,8 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from periscope_training.actions import (
+    FINAL_STATES,
+    Action,
+    CloseAttempt,
+    CreateRun,
+    Finish,
+    MarkPending,
+    MarkRunning,
+    MarkStalled,
+    Nothing,
+    OpenAttempt,
+    RecordPreemptions,
+    ReleaseRun,
+    State,
+    StopRun,
+)
 from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle, Observation, Phase
 
@@ -35,21 +50,6 @@ FINAL_EXIT_CODES = {
 UNCOUNTED_EXIT_CODES = {EXIT_SUPERSEDED: "a newer attempt took over", EXIT_STOPPED: "stopped by a signal"}
 
 
-class State(StrEnum):
-    """States of a job; the last three are final."""
-
-    QUEUED = "QUEUED"
-    STARTING = "STARTING"
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-
-FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
-
-
 @dataclass(frozen=True)
 class Attempt:
     """One start of the training program, as the job document has it."""
@@ -61,6 +61,8 @@ class Attempt:
     """Whether its end counts against MAX_RETRIES."""
     preemptions: int = 0
     """Times its surroundings took it away and it was started again under the same number."""
+    stalled: bool = False
+    """Whether it is being stopped because it gave no sign of life for too long."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Job:
     attempts: tuple[Attempt, ...] = ()
     retry_at: datetime | None = None
     reason: str = ""
+    running_since: datetime | None = None
+    """When the newest attempt was last seen to begin to run."""
 
     @property
     def open_attempt(self) -> Attempt | None:
@@ -93,81 +97,8 @@ class Seen:
     committed_attempt: int = 0
     """The newest attempt that the checkpoint document knows."""
     max_interruptions: int = MAX_INTERRUPTIONS
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """All is as it should be."""
-
-
-@dataclass(frozen=True)
-class OpenAttempt:
-    """Enter a new attempt in the document; the job is STARTING."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class CreateRun:
-    """Create the attempt's run, suspended, and put its handle on record."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class ReleaseRun:
-    """Let the recorded run go."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class MarkPending:
-    """Enter that the run waits for a place, and why."""
-
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class RecordPreemptions:
-    """Enter how often the run was taken away and started again."""
-
-    number: int
-    count: int
-
-
-@dataclass(frozen=True)
-class MarkRunning:
-    """Enter that the run is on its way."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class StopRun:
-    """Ask the run to end."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class CloseAttempt:
-    """Archive the log, then enter how the attempt ended: see :func:`judge_end`."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Enter a final state; no attempt is open."""
-
-    state: State
-    reason: str
-
-
-_Note = MarkPending | RecordPreemptions | MarkRunning
-Action = Nothing | OpenAttempt | CreateRun | ReleaseRun | _Note | StopRun | CloseAttempt | Finish
+    silent: bool = False
+    """Whether the running attempt has given no sign of life for too long."""
 
 
 def next_action(job: Job, seen: Seen) -> Action:
@@ -181,7 +112,7 @@ def next_action(job: Job, seen: Seen) -> Action:
         return CreateRun(attempt.number) if job.wanted else CloseAttempt(attempt.number)
     if seen.run is None:
         return Nothing()
-    return _during_attempt(job, attempt, seen.run, seen.max_interruptions)
+    return _during_attempt(job, attempt, seen, seen.run)
 
 
 def _between_attempts(job: Job, seen: Seen) -> Action:
@@ -195,22 +126,24 @@ def _between_attempts(job: Job, seen: Seen) -> Action:
     return OpenAttempt(max(last, seen.committed_attempt) + 1)
 
 
-def _during_attempt(job: Job, attempt: Attempt, run: Observation, max_interruptions: int) -> Action:
+def _during_attempt(job: Job, attempt: Attempt, seen: Seen, run: Observation) -> Action:
     number = attempt.number
     if run.phase is Phase.ENDED:
         return CloseAttempt(number)
-    if not job.wanted:
+    if not job.wanted or attempt.stalled:
         return StopRun(number)
     if run.phase is Phase.CREATED:
         return ReleaseRun(number)
     if run.preemptions > attempt.preemptions:
         return RecordPreemptions(number, run.preemptions)
-    if _interruptions(job) > max_interruptions:
+    if _interruptions(job) > seen.max_interruptions:
         return StopRun(number)
     if run.phase is Phase.WAITING:
         told = job.state is State.PENDING and job.reason == run.message
         return Nothing() if told else MarkPending(number, run.message)
-    return MarkRunning(number) if job.state is not State.RUNNING else Nothing()
+    if job.state is not State.RUNNING:
+        return MarkRunning(number)
+    return MarkStalled(number) if seen.silent else Nothing()
 
 
 def _interruptions(job: Job) -> int:
@@ -247,7 +180,10 @@ def judge_end(job: Job, seen: Seen, report: ErrorReport | None, backoff_s: float
     if seen.run is not None and seen.run.out_of_memory:
         # It would need as much again.
         return Verdict(State.FAILED, ended, ended, counted=True)
-    counted = _counts(seen.run)
+    stalled = job.open_attempt is not None and job.open_attempt.stalled
+    if stalled:
+        ended = f"gave no sign of life for too long and was stopped; {ended}"
+    counted = stalled or _counts(seen.run)
     return _retry_or_fail(job, seen, ended, counted=counted, backoff_s=backoff_s)
 
 

@@ -17,28 +17,27 @@ from periscope import keys
 from periscope.documents import Document, DocumentMissing, Documents
 from periscope.store import ObjectStore, StoreUnavailable
 from periscope_training import job_document
-from periscope_training.error_report import parse_error_report
-from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
-from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run, RunRefused
-from periscope_training.lifecycle import (
+from periscope_training.actions import (
     FINAL_STATES,
-    MAX_INTERRUPTIONS,
     Action,
     CloseAttempt,
     CreateRun,
     Finish,
-    Job,
     MarkPending,
     MarkRunning,
+    MarkStalled,
     Nothing,
     OpenAttempt,
     RecordPreemptions,
     ReleaseRun,
-    Seen,
+    State,
     StopRun,
-    judge_end,
-    next_action,
 )
+from periscope_training.error_report import parse_error_report
+from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
+from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run, RunRefused
+from periscope_training.lifecycle import MAX_INTERRUPTIONS, Job, Seen, judge_end, next_action
+from periscope_training.vital_signs import VitalSigns
 
 MAX_ACTIONS_A_PASS = 8
 """A job goes from QUEUED to its release within one pass; what then takes time waits for the next one."""
@@ -71,7 +70,9 @@ class Reconciler:
         launcher: Launcher,
         settings: LoopSettings,
         now: Callable[[], datetime],
+        vital_signs: VitalSigns | None = None,
     ) -> None:
+        self._vital_signs = vital_signs
         self._documents = documents
         self._store = store
         self._launcher = launcher
@@ -143,7 +144,12 @@ class Reconciler:
             # After the run: an end that is committed between the two looks is then seen whole.
             checkpoint = self._checkpoint(job_id)
             return replace(seen, complete=checkpoint["complete"], committed_attempt=checkpoint["attempt"])
-        return seen
+        return replace(seen, silent=self._is_silent(job_id, job, observed))
+
+    def _is_silent(self, job_id: str, job: Job, observed: Observation | None) -> bool:
+        if self._vital_signs is None or observed is None or observed.phase is not Phase.RUNNING:
+            return False
+        return job.state is State.RUNNING and self._vital_signs.is_silent(job_id, job.running_since)
 
     def _checkpoint(self, job_id: str) -> Body:
         try:
@@ -153,26 +159,14 @@ class Reconciler:
 
     def _apply(self, document: Document, job: Job, seen: Seen, action: Action) -> Document | None:
         """Do the action; return the changed document, or None when the next look must wait."""
-        now = self._now()
+        note = _note_of(action, self._now())
+        if note is not None:
+            return self._change(document, note)
         match action:
-            case OpenAttempt(number):
-                return self._change(document, lambda body: job_document.open_attempt(body, number, now))
             case CreateRun(number):
                 return self._create(document, job, seen, number)
-            case MarkPending(number, reason):
-                return self._change(
-                    document, lambda body: job_document.mark_pending(body, number, reason, now)
-                )
-            case RecordPreemptions(number, count):
-                return self._change(
-                    document, lambda body: job_document.record_preemptions(body, number, count, now)
-                )
-            case MarkRunning(number):
-                return self._change(document, lambda body: job_document.mark_running(body, number, now))
             case CloseAttempt(number):
                 return self._close(document, job, seen, number)
-            case Finish(state, reason):
-                return self._change(document, lambda body: job_document.finish(body, state, reason, now))
             case ReleaseRun():
                 self._launcher.release(_recorded_run(document.id, job))
             case StopRun():
@@ -218,6 +212,24 @@ class Reconciler:
 
     def _change(self, document: Document, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Document:
         return self._documents.update(KIND, document.id, change)
+
+
+def _note_of(action: Action, now: datetime) -> Callable[[Body], Body] | None:
+    """The change to the document that is all of the action, or None."""
+    match action:
+        case OpenAttempt(number):
+            return lambda body: job_document.open_attempt(body, number, now)
+        case MarkPending(number, reason):
+            return lambda body: job_document.mark_pending(body, number, reason, now)
+        case RecordPreemptions(number, count):
+            return lambda body: job_document.record_preemptions(body, number, count, now)
+        case MarkStalled(number):
+            return lambda body: job_document.mark_stalled(body, number, now)
+        case MarkRunning(number):
+            return lambda body: job_document.mark_running(body, number, now)
+        case Finish(state, reason):
+            return lambda body: job_document.finish(body, state, reason, now)
+    return None
 
 
 def _has_ended(document: Document) -> bool:

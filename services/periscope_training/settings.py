@@ -59,6 +59,9 @@ class Settings:
     lease_ttl_s: int = 15
     """After this time without a sign of life, another replica leads."""
 
+    silent_after_s: float = 1800.0
+    """A running attempt that reports and commits nothing for so long is stopped and tried again."""
+
     poll_s: float = 0.5
     """Between looks at running attempts."""
 
@@ -93,6 +96,7 @@ class Settings:
             stop_grace_s=whole_number(environ, "PERISCOPE_STOP_GRACE_S", cls.stop_grace_s),
             retry_backoff_s=_seconds(environ, "PERISCOPE_RETRY_BACKOFF_S", cls.retry_backoff_s),
             lease_ttl_s=whole_number(environ, "PERISCOPE_LEASE_TTL_S", cls.lease_ttl_s),
+            silent_after_s=_seconds(environ, "PERISCOPE_SILENT_AFTER_S", cls.silent_after_s),
             poll_s=_seconds(environ, "PERISCOPE_POLL_S", cls.poll_s),
             kubernetes=KubernetesSettings.from_environ(environ) if launcher == "kubernetes" else None,
         )

@@ -199,8 +199,8 @@ def test_the_pods_of_a_training_on_two_nodes_find_the_first_by_name(
     assert (made.spec.completion_mode, made.spec.completions, made.spec.parallelism) == ("Indexed", 2, 2)
     assert [owner.uid for owner in service.metadata.owner_references] == [handle["uid"]]
     assert (service.spec.cluster_ip, service.spec.publish_not_ready_addresses) == ("None", True)
-    assert environment["MASTER_ADDR"] == f"train-01job-1-0.train-01job-1.{namespace}.svc"
-    assert (environment["NNODES"], environment["NPROC_PER_NODE"]) == ("2", "4")
+    assert environment["PERISCOPE_FIRST_NODE"] == f"train-01job-1-0.train-01job-1.{namespace}.svc:29500"
+    assert (environment["PERISCOPE_TRAINER_NODES"], environment["PERISCOPE_TRAINER_RANKS"]) == ("2", "4")
     assert made.spec.template.spec.subdomain == "train-01job-1"
 
 

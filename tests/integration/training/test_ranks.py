@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,9 +34,7 @@ class TwoRanks:
             "PERISCOPE_WORK_DIR": str(folder), "PERISCOPE_TRAINER_RANKS": "2", "PERISCOPE_STOP_GRACE_S": "60",
         }  # fmt: skip
 
-    def start(
-        self, job_id: str, attempt: int = 1, variables: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
+    def start(self, job_id: str, attempt: int = 1, **environ: str) -> subprocess.Popen[str]:
         command = [
             sys.executable,
             "-m",
@@ -48,11 +46,7 @@ class TwoRanks:
             str(attempt),
         ]
         return subprocess.Popen(
-            command,
-            env=self._environ | dict(variables or {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            command, env=self._environ | environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def run(self, job_id: str, attempt: int = 1) -> tuple[int, str]:
@@ -107,30 +101,6 @@ def test_a_stopped_job_goes_on_to_the_bits_of_one_that_never_stopped(ranks: TwoR
     assert ranks.weights(stopped) == ranks.weights(undisturbed)
 
 
-def test_two_machines_train_one_network(ranks: TwoRanks, tmp_path: Path) -> None:
-    training = options(epochs=2)
-    here, there = store_job(ranks.store, training), store_job(ranks.store, training)
-    known = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0])}
-
-    assert ranks.run(here)[0] == 0
-    machines = [
-        ranks.start(
-            there,
-            variables=known
-            | {
-                "NODE_RANK": str(number),
-                "PERISCOPE_TRAINER_RANKS": "1",
-                "PERISCOPE_WORK_DIR": str(tmp_path / f"machine-{number}"),
-            },
-        )
-        for number in (0, 1)
-    ]
-    said = [machine.communicate(timeout=PATIENCE_S)[0] for machine in machines]
-
-    assert [machine.returncode for machine in machines] == [0, 0], said
-    assert ranks.weights(there) == ranks.weights(here)
-
-
 def test_bad_data_in_one_process_is_bad_data_of_the_job(ranks: TwoRanks) -> None:
     broken = pictures(4)
     broken[1] = type(broken[1])(broken[1].name, b"no picture", broken[1].label)
@@ -140,6 +110,30 @@ def test_bad_data_in_one_process_is_bad_data_of_the_job(ranks: TwoRanks) -> None
 
     assert code == 65, said
     assert "0001.png" in said
+
+
+def test_two_machines_train_the_bits_of_two_processes_on_one(ranks: TwoRanks) -> None:
+    training = options(epochs=2)
+    together, apart = store_job(ranks.store, training), store_job(ranks.store, training)
+    code, said = ranks.run(together)
+    assert code == 0, said
+    (port,) = free_ports(1)
+    machines = [
+        ranks.start(
+            apart,
+            PERISCOPE_TRAINER_RANKS="1",
+            PERISCOPE_TRAINER_NODES="2",
+            PERISCOPE_NODE_RANK=str(number),
+            PERISCOPE_FIRST_NODE=f"127.0.0.1:{port}",
+            PERISCOPE_WORK_DIR=str(ranks.folder / f"machine-{number}"),
+        )
+        for number in (0, 1)
+    ]
+    for machine in machines:
+        said, _ = machine.communicate(timeout=PATIENCE_S)
+        assert machine.returncode == 0, said
+
+    assert ranks.weights(apart) == ranks.weights(together)
 
 
 def test_a_killed_process_takes_the_others_with_it_and_the_job_is_worth_another_try(ranks: TwoRanks) -> None:
