@@ -25,6 +25,9 @@ class JobRequest(TrainingOptions):
         None, description="Default: the size of the dataset's images after padding and resizing"
     )
     recipe: str = Field("default", max_length=40)
+    allow_findings: list[Annotated[str, Field(max_length=40)]] = Field(
+        default=[], max_length=64, description="Codes of the dataset's error findings to train in spite of"
+    )
 
 
 class Losses(RequestModel):
@@ -72,6 +75,9 @@ class DatasetVersion(ResponseModel):
     id: str
     version: int
     name: str
+    findings: list[dict[str, Any]] = Field(
+        default=[], description="What the dataset's lint found: code, severity, count and message of each"
+    )
 
 
 class StateChange(ResponseModel):
