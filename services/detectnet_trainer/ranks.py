@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from periscope.settings import required, whole_number
-
 KILLED = 137
 INTERNAL, ON_TERM = 70, 143
 DEFAULT_GRACE_S = 60.0
@@ -39,18 +37,6 @@ class Place:
     node_rank: int = 0
     first_node: str = ""
 
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Place:
-        """Read what the launcher gives to trainings on several machines; one machine where it gives none."""
-        nodes = whole_number(environ, "PERISCOPE_TRAINER_NODES", 1)
-        if nodes == 1:
-            return cls()
-        return cls(
-            nodes,
-            int(required(environ, "PERISCOPE_NODE_RANK")),
-            required(environ, "PERISCOPE_FIRST_NODE"),
-        )
-
     @property
     def flags(self) -> list[str]:
         """Torchrun's. A static rendezvous: the first machine is known, nobody has to win an election."""
@@ -63,7 +49,9 @@ class Place:
         ]  # fmt: skip
 
 
-def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Mapping[str, str]) -> int:
+def run_ranks(
+    arguments: Sequence[str], count: int, place: Place, work_dir: Path, environ: Mapping[str, str]
+) -> int:
     """Run ``detectnet <arguments>`` in ``count`` processes; return the one exit code they come to.
 
     SIGTERM goes to every process, not to torchrun, which would give them a time of its own.
@@ -71,7 +59,6 @@ def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Map
     results = work_dir / "ranks"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
-    place = Place.from_environ(environ)
     grace_s = float(environ.get("PERISCOPE_STOP_GRACE_S") or DEFAULT_GRACE_S)
     command = [
         sys.executable, "-m", "torch.distributed.run", *place.flags, f"--nproc-per-node={count}",
