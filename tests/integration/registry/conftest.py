@@ -1,0 +1,30 @@
+"""Registries on one fresh bucket of the real store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.integration.registry.server import Registry
+
+
+@pytest.fixture
+def start_registry(s3_environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Registry]]:
+    """Starts a replica each time it is called."""
+    with ExitStack() as stack:
+
+        def start() -> Registry:
+            registry = Registry(s3_environ, tmp_path)
+            stack.callback(registry.close)
+            registry.start()
+            return registry
+
+        yield start
+
+
+@pytest.fixture
+def registry(start_registry: Callable[[], Registry]) -> Registry:
+    return start_registry()

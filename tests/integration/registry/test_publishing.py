@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from periscope.client import ServiceError, ServiceProblem
+from periscope.s3 import S3Store
+from tests.integration.registry.server import Registry
+from tests.unit.periscope_registry.zips import model_zip
+
+pytestmark = pytest.mark.real_store
+
+PUBLISHERS = int(os.environ.get("PERISCOPE_PUBLISHERS", "16"))
+KILLS = int(os.environ.get("PERISCOPE_REGISTRY_KILLS", "6"))
+
+
+def zips(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{seed}.zip" for seed in range(count)]
+    for seed, path in enumerate(paths):
+        path.write_bytes(model_zip(seed))
+    return paths
+
+
+def test_many_publishers_on_two_replicas_get_numbers_without_gaps(
+    start_registry: Callable[[], Registry], tmp_path: Path
+) -> None:
+    replicas = [start_registry(), start_registry()]
+    paths = zips(tmp_path, PUBLISHERS)
+    with ThreadPoolExecutor(PUBLISHERS) as pool:
+        published = list(
+            pool.map(lambda pair: replicas[pair[0] % 2].publish("buoys", pair[1]), enumerate(paths))
+        )
+
+    assert sorted(version["version"] for version in published) == list(range(1, PUBLISHERS + 1))
+    for replica in replicas:
+        seen = replica.versions("buoys")
+        assert [version["version"] for version in seen] == list(range(1, PUBLISHERS + 1))
+        assert len({version["zip"]["sha256"] for version in seen}) == PUBLISHERS
+
+
+def test_one_zip_published_on_two_replicas_at_once_is_one_version(
+    start_registry: Callable[[], Registry], tmp_path: Path
+) -> None:
+    replicas = [start_registry(), start_registry()]
+    (path,) = zips(tmp_path, 1)
+    with ThreadPoolExecutor(8) as pool:
+        published = list(pool.map(lambda number: replicas[number % 2].publish("buoys", path), range(8)))
+
+    assert {version["version"] for version in published} == {1}
+    assert len(replicas[0].versions("buoys")) == 1
+
+
+def test_a_registry_killed_while_it_publishes_leaves_nothing_half_made(
+    start_registry: Callable[[], Registry], s3_store: S3Store, tmp_path: Path
+) -> None:
+    registry = start_registry()
+    dice = random.Random(3)
+    registry.client.put("/v1/models/buoys", json={})
+    for number, path in enumerate(zips(tmp_path, KILLS), start=1):
+        upload_id = registry.client.upload_file("/v1/models/buoys/uploads", path)["upload_id"]
+        finalize = f"/v1/models/buoys/uploads/{upload_id}:finalize"
+        publisher = Thread(target=ask_and_forget, args=(registry, finalize))
+        publisher.start()
+        time.sleep(dice.uniform(0, 0.15))
+        registry.kill()
+        publisher.join()
+        registry.start()
+        for version in registry.versions("buoys"):
+            assert s3_store.head(f"blobs/sha256/{version['zip']['sha256'][:2]}/{version['zip']['sha256']}")
+
+        assert registry.client.post(finalize, json={})["version"] == number
+
+
+def ask_and_forget(registry: Registry, finalize: str) -> None:
+    try:
+        registry.client.post(finalize, json={})
+    except ServiceError:
+        return  # It was killed: that is the point.
+
+
+def test_a_bad_zip_is_refused_with_reasons_and_leaves_nothing(
+    registry: Registry, s3_store: S3Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.zip"
+    path.write_bytes(model_zip(1)[:500])
+    with pytest.raises(ServiceProblem) as caught:
+        registry.publish("buoys", path)
+
+    assert caught.value.status == 422
+    assert "cannot be read" in str(caught.value)
+    assert registry.versions("buoys") == []
+    assert list(s3_store.list("uploads/")) == list(s3_store.list("blobs/")) == []
