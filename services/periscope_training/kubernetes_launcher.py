@@ -40,7 +40,7 @@ from periscope_training.pod_records import PodRecord, PodRecords
 from periscope_training.pod_state import PodState, deciding_pod, gone, pod_state, told_end
 from periscope_training.waiting_reasons import why_no_pod, why_pod_waits
 
-LOG_EVERY_S = 10.0
+LOG_EVERY_S = 2.0
 """Between copies of the log of a pod that is on its way out."""
 
 
@@ -263,7 +263,10 @@ def _told_event(event: Mapping[str, Any]) -> str:
 def _written(record: PodRecord, *, alone: bool) -> bytes:
     """A pod's log, between what is known of the pod; alone and undisturbed, the log only."""
     pod = record.pod
-    log = record.log or (pod.message.encode() + b"\n" if pod.message else b"")
+    log = record.log
+    if pod.message and pod.message.encode() not in log:
+        # The last lines that it wrote, when the node told no more.
+        log += pod.message.encode() + b"\n"
     if alone and not pod.disruption:
         return log
     head = f"--- pod {pod.name} on node {pod.node or 'none'}, made {pod.created_at}\n"
