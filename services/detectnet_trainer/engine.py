@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,10 @@ _STEP_PRIME, _RANK_PRIME = 1_000_003, 998_244_353
 
 class NotFinite(FloatingPointError):
     """A loss is no longer a number; the text says which, and what to do."""
+
+
+class TooLarge(ValueError):
+    """The device's memory does not hold one picture's training step."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Trainer:
         )
         self.step = 0
         self.world = world or World()
+        self.piece_images: int = training["batch_size"]
+        """Images computed at once; halved when the device's memory is too small, which changes no sum."""
         self._maker = maker
         self._training = training
         self._device = device
@@ -100,16 +107,7 @@ class Trainer:
     def _take_step(self, batches: list[Batch | None], started: float) -> StepReport:
         rate = self.learning_rate()
         set_learning_rate(self.solver, rate)
-        # Dropout's draws belong to the step and the process, so nothing of the generator need be saved.
-        torch.manual_seed(self._training["seed"] * _STEP_PRIME + self.step + self.world.rank * _RANK_PRIME)
-        self.solver.zero_grad(set_to_none=True)
-        bbox = cover = 0.0
-        for batch in batches:
-            if batch is not None:
-                losses = self._forward_backward(batch, len(batches))
-                bbox += losses[0]
-                cover += losses[1]
-        bbox, cover = self.world.sum([bbox, cover], self._device)
+        bbox, cover = self.world.sum(self._accumulate(batches), self._device)
         self.require_finite(bbox, cover)
         self.world.sum_gradients(self.model.parameters())
         self.solver.step()
@@ -117,6 +115,41 @@ class Trainer:
         images = len(batches) * self._training["batch_size"]
         seconds = max(time.monotonic() - started, 1e-9)
         return StepReport(self.step, self.plan.epoch_of(self.step), rate, bbox, cover, images / seconds)
+
+    def _accumulate(self, batches: list[Batch | None]) -> tuple[float, float]:
+        """Gradients and both losses of this process's share; in smaller pieces where memory is short."""
+        while True:
+            # Dropout's draws belong to the step and the process, so nothing of the generator need be saved.
+            torch.manual_seed(
+                self._training["seed"] * _STEP_PRIME + self.step + self.world.rank * _RANK_PRIME
+            )
+            self.solver.zero_grad(set_to_none=True)
+            bbox = cover = 0.0
+            try:
+                for batch in batches:
+                    for piece in _pieces(batch, self.piece_images):
+                        losses = self._forward_backward(piece, len(batches))
+                        bbox += losses[0]
+                        cover += losses[1]
+            except torch.OutOfMemoryError:
+                self._halve_pieces()
+            else:
+                return bbox, cover
+
+    def _halve_pieces(self) -> None:
+        if self.piece_images == 1:
+            raise TooLarge(
+                "not even one picture fits into the device's memory; choose a smaller network input"
+            )
+        self.piece_images = -(-self.piece_images // 2)
+        torch.cuda.empty_cache()
+        effective = self._training["batch_size"] * self._training["batch_accumulation"]
+        print(
+            "WARNING: the device's memory is too small for the batch; from here on it is computed in pieces "
+            f"of {self.piece_images}, and the effective batch stays {effective}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _forward_backward(self, batch: Batch, parts: int) -> tuple[float, float]:
         """Both losses of this process's share, as its part of the whole step's."""
@@ -138,3 +171,10 @@ class Trainer:
             f"the loss is no number any more at step {self.step} (loss_bbox {bbox}, loss_coverage {cover}); "
             f"lower the learning rate {rate:g}, for example to {rate / 3:.1g}"
         )
+
+
+def _pieces(batch: Batch | None, images: int) -> Iterator[Batch]:
+    if batch is not None:
+        for start in range(0, len(batch.images), images):
+            stop = start + images
+            yield Batch(batch.images[start:stop], batch.targets[start:stop])

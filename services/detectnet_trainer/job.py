@@ -151,11 +151,12 @@ def train(
     if world.is_first:
         commits.claim()
         _say("reading the dataset")
+    if world.local_rank == 0:
         splits = fetch_splits(store, spec, work_dir, attempt)
     world.wait()
-    if not world.is_first:
-        # From the first one's cache.
-        splits = fetch_splits(store, spec, work_dir / f"rank-{world.rank}", attempt, cache=work_dir)
+    if world.local_rank != 0:
+        # From the cache of the machine's first one.
+        splits = fetch_splits(store, spec, work_dir / f"rank-{world.local_rank}", attempt, cache=work_dir)
     if _asked_to_end(term, world):
         _say("SIGTERM: nothing to save yet")
         return ON_TERM

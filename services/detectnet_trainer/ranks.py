@@ -75,7 +75,7 @@ def run_ranks(arguments: Sequence[str], count: int, work_dir: Path, environ: Map
     grace_s = float(environ.get("PERISCOPE_STOP_GRACE_S") or DEFAULT_GRACE_S)
     command = [
         sys.executable, "-m", "torch.distributed.run", *place.flags, f"--nproc-per-node={count}",
-        "--max-restarts=0", "-m", "detectnet_trainer", *arguments,
+        "--max-restarts=0", f"--log-dir={results}", "-m", "detectnet_trainer", *arguments,
     ]  # fmt: skip
     with _termination() as term:
         child = subprocess.Popen(  # noqa: S603 - our own argument list

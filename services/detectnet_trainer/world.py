@@ -26,6 +26,8 @@ class World:
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
+    """The process's number on its machine."""
 
     @property
     def is_first(self) -> bool:
@@ -79,7 +81,7 @@ def join_world(environ: Mapping[str, str] = os.environ) -> World:
         distributed.init_process_group("nccl", timeout=PATIENCE)
     else:
         distributed.init_process_group("gloo", timeout=PATIENCE)
-    return World(int(environ["RANK"]), size)
+    return World(int(environ["RANK"]), size, int(environ["LOCAL_RANK"]))
 
 
 def leave_world(world: World) -> None:
