@@ -35,8 +35,9 @@ from detectnet_trainer.engine import NotFinite, StepReport
 from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded
 from detectnet_trainer.job_data import fetch_splits, load_spec
+from detectnet_trainer.job_place import Place
 from detectnet_trainer.job_progress import ProgressReporter
-from detectnet_trainer.ranks import Place, note_end, note_start, run_ranks
+from detectnet_trainer.ranks import note_end, note_start, run_ranks
 from detectnet_trainer.session import Session, start_session
 from detectnet_trainer.solver import UnknownSolver
 from detectnet_trainer.world import World, join_world, leave_world
@@ -100,11 +101,13 @@ def run_rank(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ)
 
 def _run(job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
     ranks = _rank_count(environ)
-    if ranks == 1 and Place.from_environ(environ).nodes == 1:
+    place = Place.from_environ(environ)
+    if ranks == 1 and place.nodes == 1:
         return train(S3Store.from_environ(environ), job_id, attempt, environ)
     work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / _checked_id(job_id, attempt)
     _say(f"training in {ranks} processes on this machine")
-    return run_ranks(["rank", "--job", job_id, "--attempt", str(attempt)], ranks, work_dir, environ)
+    arguments = ["rank", "--job", job_id, "--attempt", str(attempt)]
+    return run_ranks(arguments, ranks, work_dir, environ, place.flags, place.node_rank * ranks)
 
 
 def _rank_count(environ: Mapping[str, str]) -> int:

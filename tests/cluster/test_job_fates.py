@@ -54,6 +54,17 @@ def test_an_exit_code_that_nothing_can_mend_fails_the_job(house: TrainingHouse, 
     assert [entry["exit_code"] for entry in job["attempts"]] == [exit_code]
 
 
+def test_the_programs_own_words_are_found_behind_an_earlier_pods_log(house: TrainingHouse) -> None:
+    job_id, first = house.running_job(b"first pod\n")
+    house.node.finish(first, 143)
+    second = house.until_pod()
+    house.run(second, b'{"error": "img.png does not decode.", "code": "x", "advice": "Replace it."}\n')
+    house.node.finish(second, 65)
+    job = house.until_state(job_id, "FAILED")
+
+    assert job["reason"] == "img.png does not decode. Replace it."
+
+
 @pytest.mark.parametrize(
     ("exit_code", "counted"), [(0, True), (1, True), (70, True), (73, False), (75, True), (137, True)]
 )
@@ -283,6 +294,7 @@ def test_a_pod_that_was_deleted_by_force_is_replaced_and_nothing_is_counted_agai
     job_id, first = house.running_job()
     now = client.V1DeleteOptions(grace_period_seconds=0)
     house.core.delete_namespaced_pod(first.metadata.name, house.namespace, body=now)
+    house.ahead = timedelta(seconds=90)
     second = house.until_pod()
     house.run(second, b"second pod\n")
     house.until_state(job_id, "RUNNING")
