@@ -137,6 +137,9 @@ class KubernetesLauncher:
             phase = Phase.WAITING if queue else Phase.CREATED
             message = why_no_pod([], queued=True) if queue else ""
             return Observation(phase, started=False, message=message)
+        if pods and not pods[-1].preempted:
+            # It has ended, and the Job controller is about to say what that means.
+            return Observation(Phase.RUNNING, preemptions=preemptions)
         events = self._cluster.events("Job", job["metadata"]["name"])
         message = why_no_pod(events, queued=bool(job["spec"].get("suspend")))
         return Observation(Phase.WAITING, started=bool(pods), message=message, preemptions=preemptions)

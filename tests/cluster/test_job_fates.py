@@ -258,7 +258,7 @@ def test_an_outage_of_the_api_changes_nothing(fresh_control_plane: ControlPlane)
     fresh_control_plane.start_api()
     house.complete_training(job_id)
     node.finish(pod, 0)
-    job = house.until_state(job_id, "SUCCEEDED")
+    job = house.until_state(job_id, "SUCCEEDED", timeout_s=120)
 
     assert (during, len(job["attempts"])) == (before, 1)
 
