@@ -35,16 +35,15 @@ from detectnet_trainer.engine import NotFinite, StepReport
 from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded
 from detectnet_trainer.job_data import fetch_splits, load_spec
-from detectnet_trainer.job_place import Place
 from detectnet_trainer.job_progress import ProgressReporter
-from detectnet_trainer.ranks import note_end, note_start, run_ranks
+from detectnet_trainer.ranks import Place, note_end, note_start, run_ranks
 from detectnet_trainer.session import Session, start_session
 from detectnet_trainer.solver import UnknownSolver
 from detectnet_trainer.world import World, join_world, leave_world
 from periscope.documents import DocumentMissing
 from periscope.ids import is_id
 from periscope.s3 import S3Store
-from periscope.settings import SettingsError, required
+from periscope.settings import SettingsError, required, whole_number
 from periscope.store import ObjectMissing, ObjectStore, StoreUnavailable
 
 COMPLETE, BAD_ARGUMENTS, BAD_DATA, MISSING, SUPERSEDED, TRY_AGAIN, BAD_CONFIGURATION, ON_TERM = (
@@ -100,14 +99,22 @@ def run_rank(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ)
 
 
 def _run(job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
-    ranks = _rank_count(environ)
-    place = Place.from_environ(environ)
+    ranks, place = _rank_count(environ), _place(environ)
     if ranks == 1 and place.nodes == 1:
         return train(S3Store.from_environ(environ), job_id, attempt, environ)
     work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / _checked_id(job_id, attempt)
     _say(f"training in {ranks} processes on this machine")
-    arguments = ["rank", "--job", job_id, "--attempt", str(attempt)]
-    return run_ranks(arguments, ranks, work_dir, environ, place.flags, place.node_rank * ranks)
+    return run_ranks(["rank", "--job", job_id, "--attempt", str(attempt)], ranks, place, work_dir, environ)
+
+
+def _place(environ: Mapping[str, str]) -> Place:
+    """What the launcher gives to trainings on several machines; one machine where it gives none."""
+    nodes = whole_number(environ, "PERISCOPE_TRAINER_NODES", 1)
+    if nodes == 1:
+        return Place()
+    return Place(
+        nodes, int(required(environ, "PERISCOPE_NODE_RANK")), required(environ, "PERISCOPE_FIRST_NODE")
+    )
 
 
 def _rank_count(environ: Mapping[str, str]) -> int:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -28,17 +29,31 @@ RESULTS = "PERISCOPE_RANK_RESULTS"
 """Environment variable: the folder for the processes' files."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Which of how many machines this is, and where the first one is reached (``name:port``)."""
+
+    nodes: int = 1
+    node_rank: int = 0
+    first_node: str = ""
+
+    @property
+    def flags(self) -> list[str]:
+        """Torchrun's. A static rendezvous: the first machine is known, nobody has to win an election."""
+        if self.nodes == 1:
+            return ["--standalone"]
+        address, _, port = self.first_node.rpartition(":")
+        return [
+            f"--nnodes={self.nodes}", f"--node-rank={self.node_rank}",
+            f"--master-addr={address}", f"--master-port={port}",
+        ]  # fmt: skip
+
+
 def run_ranks(
-    arguments: Sequence[str],
-    count: int,
-    work_dir: Path,
-    environ: Mapping[str, str],
-    rendezvous: Sequence[str] = ("--standalone",),
-    first_rank: int = 0,
+    arguments: Sequence[str], count: int, place: Place, work_dir: Path, environ: Mapping[str, str]
 ) -> int:
     """Run ``detectnet <arguments>`` in ``count`` processes; return the one exit code they come to.
 
-    ``rendezvous`` tells torchrun where the processes of all machines meet, ``first_rank`` is the first here.
     SIGTERM goes to every process, not to torchrun, which would give them a time of its own.
     """
     results = work_dir / "ranks"
@@ -46,7 +61,7 @@ def run_ranks(
     results.mkdir(parents=True)
     grace_s = float(environ.get("PERISCOPE_STOP_GRACE_S") or DEFAULT_GRACE_S)
     command = [
-        sys.executable, "-m", "torch.distributed.run", *rendezvous, f"--nproc-per-node={count}",
+        sys.executable, "-m", "torch.distributed.run", *place.flags, f"--nproc-per-node={count}",
         "--max-restarts=0", f"--log-dir={results}", "-m", "detectnet_trainer", *arguments,
     ]  # fmt: skip
     with _termination() as term:
@@ -66,7 +81,7 @@ def run_ranks(
             # torchrun's processes are in groups of their own.
             _end_group(child)
             _signal_ranks(results, signal.SIGKILL)
-    own = range(first_rank, first_rank + count)
+    own = range(place.node_rank * count, (place.node_rank + 1) * count)
     return combined_code(_codes(results, own), asked_to_end=term.came)
 
 

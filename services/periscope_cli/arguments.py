@@ -140,6 +140,12 @@ def _add_train(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
     train.add_argument("--batch-size", type=count, metavar="N")
     train.add_argument("--learning-rate", type=float, metavar="X")
     train.add_argument("--seed", type=int, metavar="N")
+    train.add_argument(
+        "--allow-finding",
+        action="append",
+        metavar="CODE",
+        help="train in spite of this error of the dataset's lint; may be repeated",
+    )
     train.add_argument("--wait", action="store_true", help="show progress until the job has ended")
 
 

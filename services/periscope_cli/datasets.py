@@ -98,6 +98,8 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
     ingest = _wait_for_ingest(session, urlsplit(answer.headers["Location"]).path)
     if ingest.get("warnings"):
         session.console.note(_ingest_warnings(ingest))
+    if ingest.get("findings"):
+        session.console.note(_lint(ingest["findings"]))
     return {"dataset": dataset, "version": ingest["version"], "ingest": ingest}
 
 
@@ -161,6 +163,19 @@ def _ingest_warnings(ingest: Document) -> str:
     warnings = ingest.get("warnings") or []
     count = ingest.get("warning_count") or len(warnings)
     return "\n".join([f"{count} warning(s):", *_findings(warnings, count)])
+
+
+def _lint(found: list[Document]) -> str:
+    """What the lint says of the data set as a whole; errors keep training jobs from the version."""
+    lines = [f"lint of the dataset, {len(found)} finding(s):"]
+    for finding in found:
+        lines += [
+            f"  {finding['severity']} {finding['code']}: {finding['message']}",
+            f"      {finding['why']} {finding['advice']}",
+        ]
+    if any(finding["severity"] == "error" for finding in found):
+        lines.append("training is refused until these errors are mended, or named by --allow-finding")
+    return "\n".join(lines)
 
 
 def _findings(found: list[Document], count: int) -> list[str]:

@@ -28,6 +28,8 @@ def run_train(session: Session, arguments: Namespace) -> None:
         wish["input"] = {"width": arguments.size[0], "height": arguments.size[1]}
     if arguments.recipe is not None:
         wish["recipe"] = arguments.recipe
+    if arguments.allow_finding:
+        wish["allow_findings"] = arguments.allow_finding
     given = {name: getattr(arguments, name) for name in OPTIONS}
     job = submit(session, wish | {name: value for name, value in given.items() if value is not None})
     if arguments.wait:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detectnet.classes import DONTCARE, ClassMap, UnknownClass
+from detectnet.image_traits import jpeg_traits, perceptual_hash
 from detectnet.images import ImageError, decode_image
 from detectnet.kitti import KittiObject, LabelError, parse_label
 from periscope_dataset.findings import Finding
@@ -28,6 +29,10 @@ class CheckedImage:
     width: int
     height: int
     sha256: str
+    traits: tuple[str, ...] = ()
+    """See ``detectnet.image_traits``."""
+    phash: int | None = None
+    """Perceptual hash; None where there is nothing to be recognised by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +76,18 @@ def check_image(path: str, file: Path, rules: Rules) -> Verdict:
     """Decode a picture wholly."""
     body = file.read_bytes()
     try:
-        height, width = decode_image(body).shape[:2]
+        image = decode_image(body)
     except ImageError as error:
         advice = "replace or remove the picture (and its label), then upload again"
         return Verdict(None, [Finding("image", str(error), advice, path)])
+    height, width = image.shape[:2]
     if rules.pad is not None and (width > rules.pad[0] or height > rules.pad[1]):
         size = f"{rules.pad[0]}x{rules.pad[1]}"
         message = f"the picture is {width}x{height}, larger than the padding {size}"
         advice = "pad to at least the largest picture, or leave the padding out"
         return Verdict(None, [Finding("image_exceeds_pad", message, advice, path)])
-    return Verdict(CheckedImage(path, file, width, height, hashlib.sha256(body).hexdigest()))
+    sha256, traits = hashlib.sha256(body).hexdigest(), jpeg_traits(body)
+    return Verdict(CheckedImage(path, file, width, height, sha256, traits, perceptual_hash(image)))
 
 
 def check_label(path: str, file: Path, rules: Rules) -> Verdict:

@@ -18,11 +18,14 @@ from detectnet.classes import ClassMap
 from periscope.blobs import put_blob, put_blob_file
 from periscope.store import ObjectMissing, ObjectStore
 from periscope_dataset.archive import unpack
+from periscope_dataset.boxes import pack_table
 from periscope_dataset.checking import Rules
 from periscope_dataset.findings import Finding, Findings, IngestRefused
+from periscope_dataset.grid import Judged, judged
 from periscope_dataset.layout import SPLITS
+from periscope_dataset.lint import Lint
 from periscope_dataset.shards import SHARD_BYTES, IndexEntry, index_lines, write_shards
-from periscope_dataset.splits import Content, SplitFiles, image_sizes_of, pictures_of, statistics_of
+from periscope_dataset.splits import Content, image_sizes_of, pictures_of, statistics_of
 
 CHECKERS = 2
 CHUNK_MEMBERS = 32
@@ -70,11 +73,14 @@ def make_version(bench: Bench, source: Source, options: Options, findings: Findi
         classes = content.finish()
         if classes is None:
             return None
-        described = {
+        described: dict[str, Any] = {
             "source": {"filename": source.filename, "sha256": sha256, "size_bytes": source.size_bytes},
             "options": dict(options),
         }
-        return described | _store_content(bench, content.splits, classes)
+        judged_splits = {name: judged(files, classes) for name, files in content.splits.items()}
+        Lint(classes, described["options"], findings, judged_splits).run(lambda: bench.report(CHECKED))
+        described["findings"] = findings.report()
+        return described | _store_content(bench, judged_splits, classes)
     finally:
         shutil.rmtree(bench.scratch, ignore_errors=True)
 
@@ -119,17 +125,18 @@ def _check_members(bench: Bench, archive: Path, content: Content) -> None:
     archive.unlink()  # The shards need the room.
 
 
-def _store_content(bench: Bench, splits: dict[str, SplitFiles], classes: ClassMap) -> dict[str, Any]:
+def _store_content(bench: Bench, splits: dict[str, Judged], classes: ClassMap) -> dict[str, Any]:
+    files = {name: split.files for name, split in splits.items()}
     return {
         "classes": list(classes.names),
         "splits": {name: _store_split(bench, name, splits[name]) for name in SPLITS},
-        "image_sizes": image_sizes_of(splits),
-        "statistics": statistics_of(splits, classes),
+        "image_sizes": image_sizes_of(files),
+        "statistics": statistics_of(files, classes),
     }
 
 
-def _store_split(bench: Bench, name: str, files: SplitFiles) -> dict[str, Any]:
-    pictures = pictures_of(files)
+def _store_split(bench: Bench, name: str, split: Judged) -> dict[str, Any]:
+    pictures = pictures_of(split.files)
     entries: list[IndexEntry] = []
     shards = []
     for shard in write_shards(pictures, bench.scratch, name, entries, bench.shard_bytes):
@@ -140,9 +147,11 @@ def _store_split(bench: Bench, name: str, files: SplitFiles) -> dict[str, Any]:
             CHECKED + (1 - CHECKED) * (SPLITS.index(name) + len(entries) / len(pictures)) / len(SPLITS)
         )
     index = put_blob(bench.store, index_lines(entries), content_type="application/x-ndjson")
+    table = put_blob(bench.store, pack_table(split.table), content_type="application/octet-stream")
     return {
         "images": len(pictures),
         "boxes": sum(picture.boxes for picture in pictures),
         "shards": shards,
         "index": asdict(index),
+        "boxes_table": asdict(table),
     }

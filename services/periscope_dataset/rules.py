@@ -153,6 +153,7 @@ def new_ingest(dataset_id: str, upload: FinishedUpload, options: Mapping[str, An
         "error_count": 0,
         "warnings": [],
         "warning_count": 0,
+        "findings": [],
         "created_at": now,
         "updated_at": now,
     }

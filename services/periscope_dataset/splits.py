@@ -185,12 +185,14 @@ def _require_boxes(name: str, files: SplitFiles, classes: ClassMap, findings: Fi
         advice = "a network learns nothing from this; check the labels and the list of classes"
         findings.error(Finding("no_boxes", message, advice))
         return
-    for missing in (class_name for class_name, count in counts.items() if not count):
+    # Of training, the lint says so: it is worse.
+    missing_classes = [class_name for class_name, count in counts.items() if not count]
+    for missing in missing_classes if name == "val" else ():
         message = f"{name} has no object of the class {missing!r}"
         findings.warn(Finding("class_missing", message, "add some, or leave the class out"))
     if name == "val" and counts == _count(files, classes, "small"):
         message = "every validation object is below the minimum size, so that validation counts none"
-        findings.warn(Finding("all_small", message, "lower val_min_box_size"))
+        findings.lint("all_small", "error", message, sum(counts.values()))
 
 
 def _count(files: SplitFiles, classes: ClassMap, what: str) -> dict[str, int]:

@@ -38,6 +38,8 @@ class JobWish:
     """Over the recipe's; only those that were given."""
     input_size: tuple[int, int] | None
     """Width and height in pixels; None takes the dataset's."""
+    allow_findings: frozenset[str] = frozenset()
+    """Codes of error findings of the dataset that shall not keep the job from starting."""
 
 
 def build_spec(
@@ -48,6 +50,7 @@ def build_spec(
     ``manifest`` is the dataset version's. Raises UnusableRequest.
     """
     _require_trainable(manifest)
+    _require_sound(manifest, wish.allow_findings)
     width, height = _network_size(wish.input_size, manifest)
     return {
         "job_id": job_id,
@@ -57,6 +60,10 @@ def build_spec(
             "id": manifest["dataset_id"],
             "version": manifest["version"],
             "images": {split: manifest["splits"][split]["images"] for split in ("train", "val")},
+            "findings": [
+                {name: finding[name] for name in ("code", "severity", "count", "message")}
+                for finding in manifest.get("findings", [])
+            ],
         },
         "network": {
             "width": width,
@@ -90,6 +97,23 @@ def _require_trainable(manifest: Mapping[str, Any]) -> None:
             "/dataset",
             f"{name} has no validation images; without them nobody can tell whether the network learns. "
             "Put some images and labels into val/images and val/labels.",
+        )
+
+
+def _require_sound(manifest: Mapping[str, Any], allowed: frozenset[str]) -> None:
+    """Versions that were made before the lint have no findings."""
+    blocking = [
+        finding
+        for finding in manifest.get("findings", [])
+        if finding["severity"] == "error" and finding["code"] not in allowed
+    ]
+    if blocking:
+        told = " ".join(f"{item['code']}: {item['message']}. {item['advice']}" for item in blocking)
+        codes = ", ".join(f'"{item["code"]}"' for item in blocking)
+        raise UnusableRequest(
+            "/allow_findings",
+            f"Version {manifest['version']} of the dataset would waste the training. {told} "
+            f"To train in spite of it, list {codes} in allow_findings.",
         )
 
 

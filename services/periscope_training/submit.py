@@ -22,7 +22,9 @@ from periscope_training.curves import find_epoch
 from periscope_training.datasets import Datasets
 from periscope_training.rules import JobWish, Spec, build_spec, request_digest
 
-NOT_OPTIONS = frozenset({"name", "dataset", "dataset_version", "input", "recipe", "resources"})
+NOT_OPTIONS = frozenset(
+    {"name", "dataset", "dataset_version", "input", "recipe", "resources", "allow_findings"}
+)
 
 
 class KeyReused(Exception):
@@ -37,7 +39,7 @@ def wish_of(request: JobRequest) -> JobWish:
         if value is not None or name == "augmentation":
             options[name] = value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
     size = None if request.input is None else (request.input.width, request.input.height)
-    return JobWish(request.name, request.recipe, options, size)
+    return JobWish(request.name, request.recipe, options, size, frozenset(request.allow_findings))
 
 
 class Submissions:

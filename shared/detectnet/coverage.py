@@ -105,6 +105,24 @@ def covers_a_cell(
     )
 
 
+def cells_owned(
+    boxes_xyxy: FloatArray, width: int, height: int, options: GroundTruthOptions = DEFAULT_OPTIONS
+) -> npt.NDArray[np.int64]:
+    """How many cells each box [n,4] is left with once all are written in this order: [n].
+
+    Boxes in pixels of the network's input, in writing order. Raises IllegalSize.
+    """
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    owned = np.zeros(len(boxes), np.int64)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    kept = np.flatnonzero((sides.min(axis=1, initial=np.inf) > 0) & (sides.prod(axis=1) >= SMALLEST))
+    shape = grid_shape(width, height, options.stride)
+    winner = _last_writer(boxes[kept], _covered_side(sides[kept], options), shape, options.stride)
+    counts = np.bincount(winner[winner >= 0], minlength=len(kept))
+    owned[kept] = counts[: len(kept)]
+    return owned
+
+
 def _covered_side(sides: npt.NDArray[np.float64], options: GroundTruthOptions) -> npt.NDArray[np.float64]:
     """Sides [n,2] of the coverage rectangles."""
     shrunk = options.scale_cvg * sides

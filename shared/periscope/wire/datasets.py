@@ -101,6 +101,28 @@ class IngestError(ResponseModel):
     advice: str
 
 
+class FindingExample(ResponseModel):
+    """One place where a finding is true."""
+
+    file: str | None
+    line: int | None
+    box: tuple[float, float, float, float] | None = Field(
+        description="Left, top, right, bottom in the file's pixels"
+    )
+
+
+class LintFinding(ResponseModel):
+    """Something that is wrong with a data set, or odd; errors keep training jobs from its version."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    count: int
+    message: str
+    why: str
+    advice: str
+    examples: list[FindingExample]
+
+
 class IngestResponse(ResponseModel):
     """How the ingest of an archive stands."""
 
@@ -113,6 +135,7 @@ class IngestResponse(ResponseModel):
     error_count: int
     warnings: list[IngestError]
     warning_count: int
+    findings: list[LintFinding] = Field(default=[], description="Everything, by code, errors first")
     created_at: str
     updated_at: str
 

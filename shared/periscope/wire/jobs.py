@@ -41,6 +41,9 @@ class JobRequest(TrainingOptions):
     )
     recipe: str = Field("default", max_length=40)
     resources: ResourceWish | None = Field(None, description="Only on Kubernetes")
+    allow_findings: list[Annotated[str, Field(max_length=40)]] = Field(
+        default=[], max_length=64, description="Codes of the dataset's error findings to train in spite of"
+    )
 
 
 class Losses(RequestModel):
@@ -88,6 +91,9 @@ class DatasetVersion(ResponseModel):
     id: str
     version: int
     name: str
+    findings: list[dict[str, Any]] = Field(
+        default=[], description="What the dataset's lint found: code, severity, count and message of each"
+    )
 
 
 class StateChange(ResponseModel):

@@ -153,3 +153,19 @@ def test_an_ingest_is_waited_for_while_its_service_restarts(
 
     assert ran.code == 0
     assert "no answer, trying on" in ran.err
+
+
+def test_the_lint_is_told_with_why_and_what_to_do(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    finding = {
+        "severity": "error",
+        "code": "leak",
+        "message": "3 leak",
+        "why": "It lies.",
+        "advice": "Split.",
+    }
+    services.ingest_states = [{"state": "SUCCEEDED", "version": 1, "findings": [finding]}]
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert "error leak: 3 leak\n      It lies. Split.\ntraining is refused" in ran.err

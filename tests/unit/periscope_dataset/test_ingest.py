@@ -329,7 +329,8 @@ def test_what_is_odd_is_told_and_taken(house: House, what: str) -> None:
 def test_validation_that_counts_nothing_is_told(house: House) -> None:
     ingest = house.ingest(house.dataset(), as_zip(sound_files()), val_min_box_size=40)
 
-    assert [warning["code"] for warning in ingest["warnings"]] == ["all_small"]
+    errors = [item["code"] for item in ingest["findings"] if item["severity"] == "error"]
+    assert errors == ["all_small"]
 
 
 def test_accents_meet_however_they_are_written(house: House) -> None:

@@ -27,7 +27,7 @@ def test_a_job_is_created_queued_and_can_be_looked_at(service: Service) -> None:
     assert created.headers["Location"] == f"/v1/jobs/{created.json['id']}"
     job = service.get(created.headers["Location"]).json
     assert (job["state"], job["training"]["epochs"], job["progress"]) == ("QUEUED", 2, None)
-    assert job["dataset"] == {"id": "01DATASET", "version": 3, "name": "pool"}
+    assert job["dataset"] == {"id": "01DATASET", "version": 3, "name": "pool", "findings": []}
 
 
 def test_a_viewer_may_look_and_not_create(service: Service) -> None:

@@ -23,6 +23,7 @@ def test_a_spec_leaves_nothing_for_the_training_program_to_fill_in() -> None:
         "id": "01DATASET",
         "version": 3,
         "images": {"train": 300, "val": 60},
+        "findings": [],
     }
     assert spec["network"] == {"width": 320, "height": 192, "stride": 16, "classes": ["buoy", "gate"]}
     assert spec["options_of_dataset"] == {"pad": None, "resize": None, "val_min_box_size": 25}
@@ -109,3 +110,33 @@ def test_options_that_contradict_each_other_are_refused(changes: dict, pointer: 
 def test_equal_requests_have_equal_digests_however_they_are_written() -> None:
     assert request_digest({"a": 1, "b": [2]}) == request_digest({"b": [2], "a": 1})
     assert request_digest({"a": 1}) != request_digest({"a": 2})
+
+
+LEAK = {
+    "code": "leak",
+    "severity": "error",
+    "count": 3,
+    "message": "3 of 9 pictures leak",
+    "advice": "Split anew.",
+}
+FEW = {"code": "few_val", "severity": "warning", "count": 9, "message": "9 pictures", "advice": "Add some."}
+
+
+def test_an_error_that_the_lint_found_keeps_the_job_from_starting() -> None:
+    with pytest.raises(
+        UnusableRequest, match=r"leak: 3 of 9 pictures leak\. Split anew\..*allow_findings"
+    ) as refused:
+        spec_of(wish(), findings=[LEAK, FEW])
+
+    assert refused.value.pointer == "/allow_findings"
+
+
+def test_overridden_by_its_code_it_travels_with_the_job_as_warnings_do() -> None:
+    made = spec_of(wish(allow_findings=frozenset({"leak"})), findings=[LEAK, FEW])
+
+    assert [finding["code"] for finding in made["dataset"]["findings"]] == ["leak", "few_val"]
+
+
+def test_another_code_overrides_nothing() -> None:
+    with pytest.raises(UnusableRequest):
+        spec_of(wish(allow_findings=frozenset({"few_val"})), findings=[LEAK])
