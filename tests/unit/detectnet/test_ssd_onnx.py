@@ -48,6 +48,7 @@ def logits_and_bboxes(weights: Weights, picture: np.ndarray, classes: int) -> tu
     return found[0], bboxes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("classes", [1, 3])
 @pytest.mark.parametrize("rank", [2, 3])

@@ -29,6 +29,8 @@ from tests.unit.periscope_training.epoch_files import (
 )
 from tests.unit.periscope_training.service import committed_epoch
 
+pytestmark = pytest.mark.slow
+
 SPEC = {
     "job_id": "01JOB",
     "name": "dive",
