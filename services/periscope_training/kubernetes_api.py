@@ -124,7 +124,9 @@ class KubernetesApi:
         except (ApiException, urllib3.exceptions.HTTPError, OSError):
             # Not started yet, gone, or on a node that is: what is decided next must not hang on a log.
             return b""
-        return str(text or "").encode()
+        # A kubelet that has removed the container answers 200 and this.
+        gone = str(text).startswith("unable to retrieve container logs for")
+        return b"" if gone else str(text or "").encode()
 
     def events(self, kind: str, name: str) -> Sequence[Object]:
         """See Cluster."""

@@ -40,7 +40,8 @@ from periscope_training.pod_records import PodRecord, PodRecords
 from periscope_training.pod_state import PodState, deciding_pod, gone, pod_state, told_end
 from periscope_training.waiting_reasons import why_no_pod, why_pod_waits
 
-LOG_EVERY_S = 10.0
+READ_RECORDS_EVERY_S = 60.0
+LOG_EVERY_S = 2.0
 """Between copies of the log of a pod that is on its way out."""
 
 
@@ -63,6 +64,7 @@ class KubernetesLauncher:
         self._now = now
         self._monotonic = monotonic
         self._kept: dict[str, tuple[PodState, float]] = {}
+        self._known: dict[tuple[str, int], tuple[float, dict[str, PodState]]] = {}
 
     def create(self, launch: Launch) -> Handle:
         """Make the suspended Job, or adopt it when it is there already; see Launcher."""
@@ -135,6 +137,9 @@ class KubernetesLauncher:
             phase = Phase.WAITING if queue else Phase.CREATED
             message = why_no_pod([], queued=True) if queue else ""
             return Observation(phase, started=False, message=message)
+        if pods and not pods[-1].preempted:
+            # It has ended, and the Job controller is about to say what that means.
+            return Observation(Phase.RUNNING, preemptions=preemptions)
         events = self._cluster.events("Job", job["metadata"]["name"])
         message = why_no_pod(events, queued=bool(job["spec"].get("suspend")))
         return Observation(Phase.WAITING, started=bool(pods), message=message, preemptions=preemptions)
@@ -155,6 +160,8 @@ class KubernetesLauncher:
 
     def delete(self, job_id: str, attempt: int) -> None:
         """Delete the attempt's Job; its pods end within their grace period, and count no more."""
+        for uid in self._known.pop((job_id, attempt), (0.0, {}))[1]:
+            self._kept.pop(uid, None)
         name = job_name(job_id, attempt)
         job = self._cluster.job(name)
         if job is None or job["metadata"].get("labels", {}).get(JOB_LABEL) != job_id:
@@ -199,10 +206,21 @@ class KubernetesLauncher:
                 self._keep(run, pod)
         there = {pod.uid for pod in present}
         for pod in map(pod_state, self._view.departed(self._labels(run))):
-            self._keep(run, gone(pod, self._now()))
-        known = [record.pod for record in self._records.load(run.job_id, run.attempt)]
+            kept = self._known_pods(run).get(pod.uid)
+            if kept is None or not kept.ended:
+                self._keep(run, gone(pod, self._now()))
+        known = self._known_pods(run).values()
         past = [gone(pod, self._now()) for pod in known if pod.uid not in there]
         return sorted([*past, *present], key=lambda pod: (pod.created_at, pod.name))
+
+    def _known_pods(self, run: Run) -> dict[str, PodState]:
+        """The attempt's pods on record. Read anew now and then: another leader may have kept some."""
+        key, now = (run.job_id, run.attempt), self._monotonic()
+        read_at, known = self._known.get(key, (float("-inf"), {}))
+        if now - read_at > READ_RECORDS_EVERY_S:
+            known = {record.pod.uid: record.pod for record in self._records.load(*key)}
+            self._known[key] = (now, known)
+        return known
 
     def _keep(self, run: Run, pod: PodState) -> None:
         kept, kept_at = self._kept.get(pod.uid, (None, 0.0))
@@ -217,6 +235,7 @@ class KubernetesLauncher:
         told = tuple(_told_event(event) for event in self._cluster.events("Pod", pod.name))
         self._records.save(run.job_id, run.attempt, PodRecord(pod, log, told))
         self._kept[pod.uid] = (pod, now)
+        self._known_pods(run)[pod.uid] = pod
 
 
 def _require_same(found: Mapping[str, Any], wanted: Manifest) -> None:
@@ -263,11 +282,15 @@ def _told_event(event: Mapping[str, Any]) -> str:
 def _written(record: PodRecord, *, alone: bool) -> bytes:
     """A pod's log, between what is known of the pod; alone and undisturbed, the log only."""
     pod = record.pod
-    log = record.log or (pod.message.encode() + b"\n" if pod.message else b"")
+    log = record.log
+    if pod.message and pod.message.encode() not in log:
+        # The last lines that it wrote, when the node told no more.
+        log += pod.message.encode() + b"\n"
     if alone and not pod.disruption:
         return log
-    head = f"--- pod {pod.name} on node {pod.node or 'none'}, made {pod.created_at}\n"
-    lines = [f"--- event {event}\n" for event in record.events]
+    lines = [f"--- pod {pod.name} on node {pod.node or 'none'}, made {pod.created_at}\n"]
+    lines += [f"--- event {event}\n" for event in record.events]
     if pod.ended or pod.leaving_until:
         lines.append(f"--- it ended: {told_end(pod) or f'exit status {pod.exit_code}'}\n")
-    return head.encode() + log + "".join(lines).encode()
+    # The log last: its last line may be the program's own report.
+    return "".join(lines).encode() + log

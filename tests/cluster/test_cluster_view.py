@@ -104,7 +104,7 @@ def test_after_an_outage_and_with_its_watch_expired_it_lists_anew(
 
     def says_so() -> bool:
         try:
-            breakable.view.job("any")
+            breakable.view.pods({})
         except LauncherUnavailable:
             return True
         return False
@@ -118,6 +118,7 @@ def test_after_an_outage_and_with_its_watch_expired_it_lists_anew(
     breakable.complete_training(job_id)
     wait_for("the node is let in", lambda: breakable.node.pods(breakable.namespace))
     breakable.node.finish(pod, 0)
-    job = breakable.until_state(job_id, "SUCCEEDED")
+    # The Job controller, too, has to find its way back.
+    job = breakable.until_state(job_id, "SUCCEEDED", timeout_s=120)
 
     assert len(job["attempts"]) == 1

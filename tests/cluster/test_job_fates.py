@@ -9,12 +9,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from kubernetes import client
 
+from periscope.documents import Documents
+from periscope.store import StoreUnavailable
 from periscope_training import waiting_reasons
+from periscope_training.progress import ProgressRecords
+from periscope_training.vital_signs import VitalSigns
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.played_kubelet import TellingApi
 from tests.cluster.pretend_node import PretendNode, wait_for
 from tests.cluster.training_house import TrainingHouse
+from tests.fakes import MemoryStore
 
 
 @pytest.fixture
@@ -46,6 +52,17 @@ def test_an_exit_code_that_nothing_can_mend_fails_the_job(house: TrainingHouse, 
 
     assert job["reason"] == "img.png does not decode. Replace it."
     assert [entry["exit_code"] for entry in job["attempts"]] == [exit_code]
+
+
+def test_the_programs_own_words_are_found_behind_an_earlier_pods_log(house: TrainingHouse) -> None:
+    job_id, first = house.running_job(b"first pod\n")
+    house.node.finish(first, 143)
+    second = house.until_pod()
+    house.run(second, b'{"error": "img.png does not decode.", "code": "x", "advice": "Replace it."}\n')
+    house.node.finish(second, 65)
+    job = house.until_state(job_id, "FAILED")
+
+    assert job["reason"] == "img.png does not decode. Replace it."
 
 
 @pytest.mark.parametrize(
@@ -241,7 +258,7 @@ def test_an_outage_of_the_api_changes_nothing(fresh_control_plane: ControlPlane)
     fresh_control_plane.start_api()
     house.complete_training(job_id)
     node.finish(pod, 0)
-    job = house.until_state(job_id, "SUCCEEDED")
+    job = house.until_state(job_id, "SUCCEEDED", timeout_s=120)
 
     assert (during, len(job["attempts"])) == (before, 1)
 
@@ -268,3 +285,61 @@ def test_jobs_that_nothing_knows_are_swept_away(house: TrainingHouse) -> None:
         return all(job.metadata.deletion_timestamp for job in jobs)
 
     wait_for("the Job is gone", gone)
+
+
+def test_a_pod_that_was_deleted_by_force_is_replaced_and_nothing_is_counted_against_the_job(
+    house: TrainingHouse,
+) -> None:
+    """Its process may live on; which of the two counts is the trainer's to settle (test_job_claims.py)."""
+    job_id, first = house.running_job()
+    now = client.V1DeleteOptions(grace_period_seconds=0)
+    house.core.delete_namespaced_pod(first.metadata.name, house.namespace, body=now)
+    house.ahead = timedelta(seconds=90)
+    second = house.until_pod()
+    house.run(second, b"second pod\n")
+    house.until_state(job_id, "RUNNING")
+    house.complete_training(job_id)
+    house.node.finish(second, 0)
+    job = house.until_state(job_id, "SUCCEEDED")
+
+    assert [entry["counted"] for entry in job["attempts"]] == [False] * len(job["attempts"])
+
+
+def test_a_store_that_is_down_for_a_while_changes_nothing(house: TrainingHouse) -> None:
+    job_id, pod = house.running_job()
+    before = house.job(job_id)
+    there, house.reconciler._documents = house.reconciler._documents, Documents(AbsentStore())
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            house.reconciler.reconcile_all()
+    house.reconciler._documents = there
+    house.complete_training(job_id)
+    house.node.finish(pod, 0)
+    job = house.until_state(job_id, "SUCCEEDED")
+
+    assert (before["state"], len(job["attempts"])) == ("RUNNING", 1)
+
+
+def test_a_run_that_gives_no_sign_of_life_is_stopped_and_tried_again(
+    house: TrainingHouse, control_plane: ControlPlane
+) -> None:
+    job_id, pod = house.running_job()
+    house.reconciler._vital_signs = VitalSigns(house.store, ProgressRecords(house.store), 0.5, house.now)
+    house.until(
+        "the pod is told to end",
+        lambda: (
+            house.core.read_namespaced_pod(pod.metadata.name, house.namespace).metadata.deletion_timestamp
+        ),
+    )
+    house.node.finish(pod, 137)
+    house.node.let_go(pod)
+    entry = house.until_attempt_ended(job_id)["attempts"][0]
+    second = house.until_pod()
+
+    assert (entry["counted"], "no sign of life" in entry["reason"]) == (True, True)
+    assert second.metadata.labels["periscope/attempt"] == "2"
+
+
+class AbsentStore(MemoryStore):
+    def list(self, prefix: str) -> Any:
+        raise StoreUnavailable("no answer")

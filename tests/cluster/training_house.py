@@ -81,12 +81,12 @@ class TrainingHouse:
 
         return wait_for(what, look, timeout_s)
 
-    def until_state(self, job_id: str, state: str) -> dict[str, Any]:
+    def until_state(self, job_id: str, state: str, timeout_s: float = 30) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             job = self.job(job_id)
             return job if job["state"] == state else None
 
-        found: dict[str, Any] = self.until(f"{job_id} is {state}", look)
+        found: dict[str, Any] = self.until(f"{job_id} is {state}", look, timeout_s)
         return found
 
     def until_attempt_ended(self, job_id: str, number: int = 1) -> dict[str, Any]:
