@@ -103,13 +103,18 @@ def _add(
 def _add_dataset(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
     dataset = _add(commands, shared, "dataset", None, "push, list and show datasets")
     actions = dataset.add_subparsers(metavar="ACTION", required=True)
-    push = _add(
-        actions, shared, "push", datasets.run_push, "upload a KITTI folder or archive as a new version"
-    )
+    push = _add(actions, shared, "push", datasets.run_push, "upload a folder or archive as a new version")
     push.add_argument("name", metavar="NAME", help="made when it does not exist")
     push.add_argument(
-        "path", metavar="DIR|ARCHIVE", type=Path, help="with train and val, images and labels in each"
+        "path", metavar="DIR|ARCHIVE", type=Path, help="KITTI, or a COCO, YOLO or Pascal VOC export as it is"
     )
+    push.add_argument(
+        "--val-ratio", type=float, metavar="X", help="without validation: the share of pictures to take, 0-1"
+    )
+    push.add_argument(
+        "--group-by", choices=("picture", "folder"), default="picture",
+        help="what --val-ratio keeps together: with folder, the frames of one dive",
+    )  # fmt: skip
     push.add_argument(
         "--classes", type=names, metavar="A,B", help="in this order; default: all types in the labels"
     )

@@ -14,7 +14,7 @@ from periscope_cli.connection import Session, pages
 from periscope_cli.console import size_text, table
 from periscope_cli.failures import FAILED, USAGE, CommandFailed, not_found
 from periscope_cli.idempotency import keyed
-from periscope_cli.packing import NotKitti, find_kitti, is_archive, pack
+from periscope_cli.packing import NotKitti, find_export, find_kitti, is_archive, pack
 from periscope_cli.polling import poll
 
 INGEST_ENDS = ("SUCCEEDED", "FAILED")
@@ -27,6 +27,8 @@ Document = dict[str, Any]
 def run_push(session: Session, arguments: Namespace) -> None:
     """``periscope dataset push``."""
     options = push_options(arguments.classes, arguments.resize, arguments.pad, arguments.val_min_box_size)
+    if arguments.val_ratio is not None:
+        options |= {"val_ratio": arguments.val_ratio, "group_by": arguments.group_by}
     pushed = push(session, arguments.name, arguments.path, options)
     session.console.result(pushed, f"{arguments.name} version {pushed['version']}")
 
@@ -86,7 +88,7 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
         CommandFailed: the path cannot be pushed, or the ingest found errors (all are printed).
     """
     with tempfile.TemporaryDirectory(prefix="periscope-") as scratch:
-        archive = _archive_of(session, path, Path(scratch))
+        archive = _archive_of(session, path, Path(scratch), divided="val_ratio" in options)
         dataset = _ensure_dataset(session, name)
         progress = session.progress()
         upload = session.dataset.upload_file(
@@ -103,13 +105,14 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
     return {"dataset": dataset, "version": ingest["version"], "ingest": ingest}
 
 
-def _archive_of(session: Session, path: Path, scratch: Path) -> Path:
+def _archive_of(session: Session, path: Path, scratch: Path, *, divided: bool) -> Path:
     if path.is_file() and is_archive(path):
         return path
     if not path.is_dir():
         raise CommandFailed(f"{path} is neither a folder nor a .zip, .tar, .tar.gz or .tgz file", USAGE)
+    folder = find_export(path, divided=divided)
     try:
-        folder = find_kitti(path)
+        folder = folder or find_kitti(path)
     except NotKitti as error:
         raise CommandFailed(str(error), USAGE) from error
     if folder.ignored:

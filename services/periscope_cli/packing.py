@@ -1,7 +1,8 @@
-"""Packs a KITTI folder into one uncompressed tar: the same files give the same bytes.
+"""Packs a folder into one uncompressed tar: the same files give the same bytes.
 
-Only ``<split>/images`` and ``<split>/labels`` go in; whether they are sound is the dataset service's to
-judge. Pictures are compressed already, so the tar is not.
+Of a KITTI folder only ``<split>/images`` and ``<split>/labels`` go in; of another tool's export all pictures
+and annotations. Whether they are sound is the dataset service's to judge. Pictures are compressed already, so
+the tar is not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,13 @@ from pathlib import Path
 SPLITS = ("train", "val")
 PARTS = ("images", "labels")
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
+
+
+NAME_FILES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
+"""Where YOLO exports name their classes."""
+EXPORT_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".txt", ".xml", ".json", ".yaml", ".names",
+)  # fmt: skip
 
 
 class NotKitti(Exception):
@@ -61,6 +69,17 @@ def find_kitti(root: Path) -> KittiFolder:
         files += found
     ignored = sorted(path.name for path in root.iterdir() if path.name not in SPLITS)
     return KittiFolder(root, tuple(files), tuple(ignored))
+
+
+def find_export(root: Path, *, divided: bool) -> KittiFolder | None:
+    """The pictures and annotations of a YOLO, COCO or VOC export; None where the folder seems to be none.
+
+    ``divided`` says that the service is asked to divide pictures into train and val: then any folder will do.
+    """
+    found = sorted(path for path in root.rglob("*") if path.is_file() and not _is_hidden(path, root))
+    files = tuple(path for path in found if path.suffix.lower() in EXPORT_SUFFIXES)
+    tells = any(path.name in NAME_FILES or path.suffix.lower() in (".xml", ".json") for path in files)
+    return KittiFolder(root, files, ()) if files and (tells or divided) else None
 
 
 def pack(folder: KittiFolder, archive: Path, on_progress: Callable[[int, int], None]) -> None:

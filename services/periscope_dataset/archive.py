@@ -67,19 +67,36 @@ class _Entry:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, folder: Path) -> Iterator[tuple[Member, Path]]:
+def list_names(archive: Path) -> list[str]:
+    """Names of all files as far as ``unpack`` would take them, unchecked.
+
+    Raises IngestRefused for what is no archive, or cut off.
+    """
+    names, left = [], _limit_bytes(archive.stat().st_size)
+    with archive.open("rb") as file:
+        for entry in _entries(file):
+            left -= entry.size_bytes
+            names += [entry.name] if entry.is_file else []
+            if left < 0 or len(names) > MAX_MEMBERS:
+                break
+    return names
+
+
+def unpack(
+    archive: Path, folder: Path, placed: Callable[[str], Place | None] = place_of
+) -> Iterator[tuple[Member, Path]]:
     """Write members one at a time into ``folder``, in archive order, and tell where.
 
-    Members of the data set's folders that are neither picture nor label are told and not written.
+    ``placed`` says where a member belongs. Members of the data set's folders that are neither picture nor
+    label are told and not written.
 
     Raises:
         IngestRefused: the file is no archive, is cut off, or has a member that is not safe.
     """
     guard = _Guard(archive.stat().st_size)
     with archive.open("rb") as file:
-        entries = _zip_entries(file) if _starts_with(file, b"PK") else _tar_entries(file)
-        for number, entry in enumerate(_told_damage(entries)):
-            place = None if entry.is_folder else place_of(entry.name)
+        for number, entry in enumerate(_entries(file)):
+            place = None if entry.is_folder else placed(entry.name)
             guard.check(entry, place)
             if place is None:
                 continue
@@ -87,6 +104,10 @@ def unpack(archive: Path, folder: Path) -> Iterator[tuple[Member, Path]]:
             if place.key is not None:
                 _write(entry, path)
             yield member, path
+
+
+def _entries(file: IO[bytes]) -> Iterator[_Entry]:
+    return _told_damage(_zip_entries(file) if _starts_with(file, b"PK") else _tar_entries(file))
 
 
 def _write(entry: _Entry, path: Path) -> None:
@@ -183,11 +204,15 @@ class _Bounded:
             raise tarfile.ReadError("the tar file has no end mark")
 
 
+def _limit_bytes(packed_bytes: int) -> int:
+    return min(max(MAX_RATIO * packed_bytes, HARMLESS_BYTES), MAX_TOTAL_BYTES)
+
+
 class _Guard:
     """Refuses members that are not safe, before anything of them is read."""
 
     def __init__(self, packed_bytes: int) -> None:
-        self._limit_bytes = min(max(MAX_RATIO * packed_bytes, HARMLESS_BYTES), MAX_TOTAL_BYTES)
+        self._limit_bytes = _limit_bytes(packed_bytes)
         self._members = 0
         self._bytes = 0
         self._seen: set[str] = set()
@@ -196,7 +221,7 @@ class _Guard:
         name = entry.name
         self._members += 1
         self._bytes += entry.size_bytes
-        _check_name(name)
+        _check_name(name, is_used=place is not None)
         if not (entry.is_file or entry.is_folder):
             advice = "pack the files themselves: tar --dereference --hard-dereference"
             _refuse("link", name, f"{_shown(name)} is a link or a device", advice)
@@ -221,7 +246,7 @@ class _Guard:
         self._seen.add(name)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, *, is_used: bool) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         advice = "pack the data set's folder itself, with relative names"
@@ -229,7 +254,7 @@ def _check_name(name: str) -> None:
     if "\\" in name:
         advice = "pack it with a program that puts / between folders"
         _refuse("unsafe_path", name, f"{_shown(name)} has a backslash in its name", advice)
-    if place_of(name) is not None and (len(name) > MAX_NAME_LENGTH or not _is_text(name)):
+    if is_used and (len(name) > MAX_NAME_LENGTH or not _is_text(name)):
         advice = "give the file a short name of plain letters"
         _refuse("unsafe_name", name, f"{_shown(name)} is no usable name", advice)
 

@@ -31,6 +31,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Pictures must find their labels, and validation must be apart from training.",
         "Pack train/images, train/labels, val/images and val/labels, in any one folder.",
     ),
+    "annotations": Explanation(_ARCHIVE, "Export the data set as COCO object detection anew."),
     "upload_missing": Explanation(_ARCHIVE, "Upload the archive again."),
     "given_up": Explanation(_ARCHIVE, "Ask who runs the service, then upload the archive again."),
     # Single files that cannot be used: no version is made.

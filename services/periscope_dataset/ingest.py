@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from typing import Any
 from detectnet.classes import ClassMap
 from periscope.blobs import put_blob, put_blob_file
 from periscope.store import ObjectMissing, ObjectStore
-from periscope_dataset.archive import unpack
+from periscope_dataset.archive import list_names, unpack
 from periscope_dataset.boxes import pack_table
-from periscope_dataset.checking import Rules
+from periscope_dataset.checking import Rules, Verdict
 from periscope_dataset.findings import Finding, Findings, IngestRefused
+from periscope_dataset.foreign import Loaded, foreign_place, is_foreign, load_foreign
 from periscope_dataset.grid import Judged, judged
 from periscope_dataset.layout import SPLITS
 from periscope_dataset.lint import Lint
@@ -69,7 +71,7 @@ def make_version(bench: Bench, source: Source, options: Options, findings: Findi
     try:
         archive, sha256 = _download(bench, source)
         content = Content(_rules(options), findings)
-        _check_members(bench, archive, content)
+        _check_members(bench, archive, content, options)
         classes = content.finish()
         if classes is None:
             return None
@@ -109,18 +111,32 @@ def _download(bench: Bench, source: Source) -> tuple[Path, str]:
     return path, digest.hexdigest()
 
 
-def _check_members(bench: Bench, archive: Path, content: Content) -> None:
+def _loaded(bench: Bench, archive: Path, options: Options) -> Iterator[Loaded]:
+    if is_foreign(list_names(archive), options["val_ratio"]):
+        unpacked = unpack(archive, bench.scratch, foreign_place)
+        yield from load_foreign(unpacked, bench.scratch, options)
+        return
+    for member, file in unpack(archive, bench.scratch):
+        yield Loaded(member, file)
+
+
+def _verdict(content: Content, item: Loaded) -> Verdict:
+    if item.file is None:
+        return Verdict(None, [] if item.finding is None else [item.finding])
+    return content.check(item.member.path, item.member.place, item.file)
+
+
+def _check_members(bench: Bench, archive: Path, content: Content, options: Options) -> None:
     """Check all pictures and labels, a few at a time."""
     total, done = max(archive.stat().st_size, 1), 0
-    unpacked = unpack(archive, bench.scratch)
+    loaded = _loaded(bench, archive, options)
     # Not a ThreadPoolExecutor: that one refuses work, as if it were wrong, once the process is told to end.
     with ThreadPool(CHECKERS) as pool:
-        while chunk := list(itertools.islice(unpacked, CHUNK_MEMBERS)):
-            accepted = [item for item in chunk if content.accepts(item[0].path, item[0].place)]
-            verdicts = pool.map(lambda item: content.check(item[0].path, item[0].place, item[1]), accepted)
-            for (member, _), verdict in zip(accepted, verdicts, strict=True):
-                content.enter(member.place, verdict)
-            done += sum(member.size_bytes for member, _ in chunk)
+        while chunk := list(itertools.islice(loaded, CHUNK_MEMBERS)):
+            accepted = [item for item in chunk if content.accepts(item.member.path, item.member.place)]
+            for item, verdict in zip(accepted, pool.map(partial(_verdict, content), accepted), strict=True):
+                content.enter(item.member.place, verdict)
+            done += sum(item.member.size_bytes for item in chunk)
             bench.report(DOWNLOADED + (CHECKED - DOWNLOADED) * min(done / total, 1))
     archive.unlink()  # The shards need the room.
 

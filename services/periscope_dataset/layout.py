@@ -28,10 +28,15 @@ class Place:
     """The file's stem, which joins a picture with its label; None for a file of neither sort."""
 
 
+def is_junk(path: str) -> bool:
+    """Whether an operating system made it."""
+    return any(part in JUNK or part.startswith("._") for part in PurePosixPath(path).parts)
+
+
 def place_of(path: str) -> Place | None:
     """Where a member belongs, or None for what lies outside the folders of the data set."""
     parts = PurePosixPath(path).parts
-    if any(part in JUNK or part.startswith("._") for part in parts):
+    if is_junk(path):
         return None
     for index in range(len(parts) - 2):
         if parts[index] in SPLITS and parts[index + 1] in KINDS:

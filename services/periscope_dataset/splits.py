@@ -16,7 +16,7 @@ from periscope_dataset.shards import Picture
 MAX_CLASSES = 256
 SLACK_PX = 1.0
 """Annotators round outwards; beyond this a box reaches out of its picture."""
-ADVICE = "pack train/images, train/labels, val/images and val/labels, in any one folder"
+ADVICE = "pack train/images, train/labels, val/images and val/labels, or give val_ratio to divide by"
 
 
 @dataclass

@@ -83,6 +83,15 @@ class IngestOptions(RequestModel):
     val_min_box_size: int = Field(
         25, ge=0, le=16384, description="Validation objects narrower or lower than this become don't care"
     )
+    val_ratio: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Where the archive has no validation: the share of pictures to take for it",
+    )
+    group_by: Literal["picture", "folder"] = Field(
+        "picture", description="What val_ratio keeps together: with folder, all pictures of a folder"
+    )
 
 
 class FinalizeRequest(RequestModel):

@@ -169,3 +169,20 @@ def test_the_lint_is_told_with_why_and_what_to_do(
     ran = periscope("dataset", "push", "dive", kitti)
 
     assert "error leak: 3 leak\n      It lies. Split.\ntraining is refused" in ran.err
+
+
+def test_an_export_of_another_tool_is_packed_as_it_is(
+    periscope: Periscope, services: FakeServices, tmp_path: Path
+) -> None:
+    for name in ("data.yaml", "valid/images/a.png", "valid/labels/a.txt", "train/notes.doc"):
+        (tmp_path / "yolo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "yolo" / name).write_bytes(b"x")
+    ran = periscope(
+        "dataset", "push", "dive", tmp_path / "yolo", "--val-ratio", "0.2", "--group-by", "folder"
+    )
+
+    assert ran.code == 0, ran.err
+    with tarfile.open(fileobj=io.BytesIO(services.uploaded())) as tar:
+        assert tar.getnames() == ["data.yaml", "valid/images/a.png", "valid/labels/a.txt"]
+    (body,) = services.bodies("POST", f"/v1/datasets/{ulid(1)}/uploads/{ulid(100)}:finalize")
+    assert body["options"] == {"val_ratio": 0.2, "group_by": "folder"}
