@@ -18,7 +18,7 @@ RUN_KNOBS = $(if $(DATA),--data "$(DATA)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(
             $(if $(VAL_IMAGES),--val-images $(VAL_IMAGES))
 
 .PHONY: help setup run serve down status check format types imports test unit integration system test-agent \
-        test-cluster learn bench chaos test-gpu lock clean
+        test-cluster learn bench chaos test-gpu openapi lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,15 @@ test-agent: $(INSTALLED) ## The Jetson agent's tests, also under a real Python 3
 
 test-cluster: $(INSTALLED) ## Tests on a real Kubernetes, built on first use
 	@$(BIN)/pytest tests/cluster -m cluster
+
+openapi: $(INSTALLED) ## Write the services' OpenAPI documents to docs/openapi
+	@$(BIN)/python -m tests.unit.contracts
+
+bench: $(INSTALLED) ## Speed side by side with other ways of doing the same; for a quiet machine (ONLY=detectnet)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.bench $(ONLY)
+
+chaos: $(INSTALLED) ## 15 minutes of load while processes are killed and paused; then an audit (MINUTES=)
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES))
 
 lock: ## Compile requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \

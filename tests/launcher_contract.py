@@ -1,4 +1,4 @@
-"""What every launcher must do; runs on the fake of the unit tests and on real processes.
+"""What every launcher must do; runs on the fake of the unit tests, on real processes and on Kubernetes.
 
 A subclass gives the fixture ``start_world``: called with how the training program behaves, it returns a
 function that makes a launcher. Each call of it is a restart of the service: same runs, nothing remembered.
@@ -65,7 +65,8 @@ class LauncherContract:
             run = create(launcher)
             launcher.stop(run)
 
-            assert observe_end(launcher, run) == Observation(Phase.ENDED, None, started=False)
+            seen = observe_end(launcher, run)
+            assert (seen.exit_code, seen.started) == (None, False)
 
     def test_creating_again_leaves_one_run(self, start_world: StartWorld) -> None:
         with opened(start_world("checkpoint")) as launcher:
@@ -101,8 +102,8 @@ class LauncherContract:
             launcher.delete(run.job_id, run.attempt)
 
             assert launcher.runs() == []
-            assert launcher.observe(run).phase is Phase.ENDED
-            assert launcher.log(run) == b""
+            assert observe_end(launcher, run).phase is Phase.ENDED
+            self.require_nothing_left(launcher, run)
 
     def test_what_attempts_hand_on_is_kept_until_the_job_is_forgotten(self, start_world: StartWorld) -> None:
         open_launcher = start_world("succeed")
@@ -121,7 +122,10 @@ class LauncherContract:
             run = running(first)
             second.delete(run.job_id, run.attempt)
 
-            assert first.observe(run).phase is Phase.ENDED
+            assert observe_end(first, run).phase is Phase.ENDED
+
+    def require_nothing_left(self, launcher: Launcher, run: Run) -> None:
+        assert launcher.log(run) == b""
 
 
 def create(launcher: Launcher) -> Run:

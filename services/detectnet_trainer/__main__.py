@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
     """Ends ``detectnet job`` with the code and the line that the training service understands."""
 
     def error(self, message: str) -> NoReturn:
-        if not self.prog.endswith(" job"):
+        if not self.prog.endswith((" job", " rank")):
             super().error(message)
         report = {"error": message, "code": "bad_arguments", "advice": self.format_usage().strip()}
         self.exit(BAD_JOB_USAGE, json.dumps(report) + "\n")
@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read when torch is loaded, which is therefore below only. Threads that spin while they wait take the
     # processor from those they wait for: with other work on the machine a step took four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if options.command == "job":
-        from detectnet_trainer.job import run_job
+    if options.command in ("job", "rank"):
+        from detectnet_trainer.job import run_job, run_rank
 
-        return run_job(options.job, options.attempt)
+        return (run_job if options.command == "job" else run_rank)(options.job, options.attempt)
     try:
         result = _run(options)
     except FORESEEN as error:
@@ -99,9 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--decoder", choices=("digits", "jetson-caffe"), default="jetson-caffe")
     predict.add_argument("--threshold", type=float, help="smallest coverage of a cell")
     predict.add_argument("--out", type=Path, help="write the picture with boxes here (PNG)")
-    job = commands.add_parser("job", help="run a training job of the platform")
-    job.add_argument("--job", required=True)
-    job.add_argument("--attempt", type=int, required=True)
+    for name, told in (("job", "run a training job of the platform"), ("rank", "one process of such a job")):
+        job = commands.add_parser(name, help=told)
+        job.add_argument("--job", required=True)
+        job.add_argument("--attempt", type=int, required=True)
     return parser
 
 

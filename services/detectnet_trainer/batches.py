@@ -45,8 +45,10 @@ class BatchMaker:
         count = -(-len(order) // batch)
         return np.split(np.resize(order, count * batch).astype(np.int64), count)
 
-    def train_batch(self, epoch: int, indices: npt.NDArray[np.int64]) -> Batch:
-        """Augmented pictures and targets."""
+    def train_batch(self, epoch: int, indices: npt.NDArray[np.int64]) -> Batch | None:
+        """Augmented pictures and targets; None without indices."""
+        if not len(indices):
+            return None
         return _stack([self._augmented(epoch, int(index)) for index in indices])
 
     def validation_batches(self, batch: int) -> Iterator[Batch]:
@@ -57,7 +59,7 @@ class BatchMaker:
 
     def prefetch(
         self, epoch: int, batches: list[npt.NDArray[np.int64]], workers: int = 1
-    ) -> Generator[Batch]:
+    ) -> Generator[Batch | None]:
         """Training batches in order; as many as there are workers are made ahead, one by each."""
         with ThreadPoolExecutor(workers) as pool:
             following = iter(batches)

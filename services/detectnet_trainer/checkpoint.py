@@ -14,6 +14,8 @@ from detectnet_trainer.engine import Trainer
 from detectnet_trainer.model import DetectNet
 
 PARTS = ("step", "classes", "model", "solver", "training")
+OF_THE_MACHINE = ("precision", "ranks")
+"""Options that the machine decides in the end."""
 
 
 class BadCheckpoint(ValueError):
@@ -40,8 +42,8 @@ def dump_checkpoint(trainer: Trainer, training: Mapping[str, Any]) -> bytes:
 def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: bytes) -> list[str]:
     """Take up where the checkpoint was made; return warnings.
 
-    Another precision, as another machine may give it, is such a warning: the training goes on well, but no
-    longer bit for bit.
+    Another precision or number of processes, as another machine may give, is such a warning: the training
+    goes on well, but no longer bit for bit.
 
     Raises:
         BadCheckpoint: the content cannot be read, or was made with other options.
@@ -49,12 +51,12 @@ def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: b
     state = _read(content)
     earlier = state["training"]
     differing = sorted(name for name in training if earlier.get(name) != training[name])
-    warnings = []
-    if "precision" in differing:
-        differing.remove("precision")
-        warnings = [
-            f"this machine goes on in {training['precision']}; until here it was {earlier['precision']}"
-        ]
+    warnings = [
+        f"this machine goes on with {name} {training[name]}; until here it was {earlier.get(name)}"
+        for name in differing
+        if name in OF_THE_MACHINE
+    ]
+    differing = [name for name in differing if name not in OF_THE_MACHINE]
     if differing:
         raise BadCheckpoint(f"the checkpoint was made with another {', '.join(differing)}")
     try:

@@ -1,7 +1,8 @@
 """The training loop.
 
 A step's outcome depends on the weights before it, the seed and the step's number only, so a run that goes
-on from any step ends in the same bits as one that never stopped (on a CPU with the same threads).
+on from any step ends in the same bits as one that never stopped (on a CPU with the same threads and
+processes).
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +24,18 @@ from detectnet_trainer.batches import Batch, BatchMaker
 from detectnet_trainer.losses import detectnet_losses, total_loss
 from detectnet_trainer.model import DetectNet
 from detectnet_trainer.solver import make_solver, set_learning_rate
+from detectnet_trainer.world import World
 
 MAX_WORKERS = 16
-_STEP_PRIME = 1_000_003
+_STEP_PRIME, _RANK_PRIME = 1_000_003, 998_244_353
 
 
 class NotFinite(FloatingPointError):
     """A loss is no longer a number; the text says which, and what to do."""
+
+
+class TooLarge(ValueError):
+    """The device's memory does not hold one picture's training step."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,12 @@ class Trainer:
     """Model, solver and position; ``run`` goes on from ``step``."""
 
     def __init__(
-        self, model: DetectNet, maker: BatchMaker, training: Mapping[str, Any], device: torch.device
+        self,
+        model: DetectNet,
+        maker: BatchMaker,
+        training: Mapping[str, Any],
+        device: torch.device,
+        world: World | None = None,
     ) -> None:
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub
         self.plan = make_plan(len(maker.split), training)
@@ -55,6 +67,9 @@ class Trainer:
             model, training["solver"], training["weight_decay"], training["bbox_lr_mult"]
         )
         self.step = 0
+        self.world = world or World()
+        self.piece_images: int = training["batch_size"]
+        """Images computed at once; halved when the device's memory is too small, which changes no sum."""
         self._maker = maker
         self._training = training
         self._device = device
@@ -78,7 +93,7 @@ class Trainer:
             accumulation = self._training["batch_accumulation"]
             effective = self._training["batch_size"] * accumulation
             micro = [
-                part
+                self.world.share(part)
                 for indices in self._maker.epoch_indices(epoch, effective)[done:]
                 for part in indices.reshape(accumulation, -1)
             ]
@@ -89,32 +104,63 @@ class Trainer:
                     if not after_step(report):
                         return
 
-    def _take_step(self, batches: list[Batch], started: float) -> StepReport:
+    def _take_step(self, batches: list[Batch | None], started: float) -> StepReport:
         rate = self.learning_rate()
         set_learning_rate(self.solver, rate)
-        # Dropout's draws belong to the step, so nothing of the generator need be saved.
-        torch.manual_seed(self._training["seed"] * _STEP_PRIME + self.step)
-        self.solver.zero_grad(set_to_none=True)
-        bbox = cover = 0.0
-        for batch in batches:
-            losses = self._forward_backward(batch, len(batches))
-            bbox += losses[0] / len(batches)
-            cover += losses[1] / len(batches)
+        bbox, cover = self.world.sum(self._accumulate(batches), self._device)
         self.require_finite(bbox, cover)
+        self.world.sum_gradients(self.model.parameters())
         self.solver.step()
         self.step += 1
-        images = sum(len(batch.images) for batch in batches)
+        images = len(batches) * self._training["batch_size"]
         seconds = max(time.monotonic() - started, 1e-9)
         return StepReport(self.step, self.plan.epoch_of(self.step), rate, bbox, cover, images / seconds)
 
+    def _accumulate(self, batches: list[Batch | None]) -> tuple[float, float]:
+        """Gradients and both losses of this process's share; in smaller pieces where memory is short."""
+        while True:
+            # Dropout's draws belong to the step and the process, so nothing of the generator need be saved.
+            torch.manual_seed(
+                self._training["seed"] * _STEP_PRIME + self.step + self.world.rank * _RANK_PRIME
+            )
+            self.solver.zero_grad(set_to_none=True)
+            bbox = cover = 0.0
+            try:
+                for batch in batches:
+                    for piece in _pieces(batch, self.piece_images):
+                        losses = self._forward_backward(piece, len(batches))
+                        bbox += losses[0]
+                        cover += losses[1]
+            except torch.OutOfMemoryError:
+                self._halve_pieces()
+            else:
+                return bbox, cover
+
+    def _halve_pieces(self) -> None:
+        if self.piece_images == 1:
+            raise TooLarge(
+                "not even one picture fits into the device's memory; choose a smaller network input"
+            )
+        self.piece_images = -(-self.piece_images // 2)
+        torch.cuda.empty_cache()
+        effective = self._training["batch_size"] * self._training["batch_accumulation"]
+        print(
+            "WARNING: the device's memory is too small for the batch; from here on it is computed in pieces "
+            f"of {self.piece_images}, and the effective batch stays {effective}",
+            file=sys.stderr,
+            flush=True,
+        )
+
     def _forward_backward(self, batch: Batch, parts: int) -> tuple[float, float]:
+        """Both losses of this process's share, as its part of the whole step's."""
         images = batch.images.to(self._device, memory_format=torch.channels_last, non_blocking=True)
         targets = batch.targets.to(self._device, non_blocking=True)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training["precision"] == "bf16"):
             coverage, bboxes = self.model(images)
         loss_bbox, loss_coverage = detectnet_losses(coverage, bboxes, targets)
-        (total_loss(loss_bbox, loss_coverage) / parts).backward()  # type: ignore[no-untyped-call] # torch's stub
-        return float(loss_bbox.detach()), float(loss_coverage.detach())
+        part = len(images) / (self._training["batch_size"] * parts)
+        (total_loss(loss_bbox, loss_coverage) * part).backward()
+        return part * float(loss_bbox.detach()), part * float(loss_coverage.detach())
 
     def require_finite(self, bbox: float, cover: float) -> None:
         """Raise NotFinite when a loss, of training or of validation, is no number."""
@@ -125,3 +171,10 @@ class Trainer:
             f"the loss is no number any more at step {self.step} (loss_bbox {bbox}, loss_coverage {cover}); "
             f"lower the learning rate {rate:g}, for example to {rate / 3:.1g}"
         )
+
+
+def _pieces(batch: Batch | None, images: int) -> Iterator[Batch]:
+    if batch is not None:
+        for start in range(0, len(batch.images), images):
+            stop = start + images
+            yield Batch(batch.images[start:stop], batch.targets[start:stop])

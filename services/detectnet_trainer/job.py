@@ -3,6 +3,8 @@
 ``python -m detectnet_trainer job --job <id> --attempt <n>`` with the store's variables in the environment.
 It reads the job's spec, goes on from the last committed checkpoint, and at each validation commits files
 and figures by one conditional write on the job's checkpoint document. An older attempt fails that write.
+With several GPUs, or ``PERISCOPE_TRAINER_RANKS`` of 2 and more, it starts that many processes by torchrun;
+the first of them does all that is said above, the others compute.
 
 Exit codes: 0 complete, 64 bad arguments, 65 bad data, 66 spec or dataset missing, 73 superseded by a newer
 attempt, 75 the store stayed away (try again), 78 bad configuration, 143 checkpointed on SIGTERM. Any other
@@ -22,6 +24,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 from detectnet.learning_rate import BadPolicy
 from detectnet.sizes import IllegalSize
 from detectnet_trainer.checkpoint import BadCheckpoint, restore_checkpoint
@@ -32,18 +36,21 @@ from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded
 from detectnet_trainer.job_data import fetch_splits, load_spec
 from detectnet_trainer.job_progress import ProgressReporter
+from detectnet_trainer.ranks import Place, note_end, note_start, run_ranks
 from detectnet_trainer.session import Session, start_session
 from detectnet_trainer.solver import UnknownSolver
+from detectnet_trainer.world import World, join_world, leave_world
 from periscope.documents import DocumentMissing
 from periscope.ids import is_id
 from periscope.s3 import S3Store
-from periscope.settings import SettingsError, required
+from periscope.settings import SettingsError, required, whole_number
 from periscope.store import ObjectMissing, ObjectStore, StoreUnavailable
 
 COMPLETE, BAD_ARGUMENTS, BAD_DATA, MISSING, SUPERSEDED, TRY_AGAIN, BAD_CONFIGURATION, ON_TERM = (
     0, 64, 65, 66, 73, 75, 78, 143,
 )  # fmt: skip
 INTERNAL = 70
+MAX_RANKS = 64
 
 
 class BadArguments(ValueError):
@@ -73,7 +80,56 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], int, str, str], ...] = (
 
 def run_job(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ) -> int:
     """Train as the job's spec says; return the exit code. Never raises for what can be foreseen."""
-    return report_failures(lambda: train(S3Store.from_environ(environ), job_id, attempt, environ))
+    return report_failures(lambda: _run(job_id, attempt, environ))
+
+
+def run_rank(job_id: str, attempt: int, environ: Mapping[str, str] = os.environ) -> int:
+    """One of several processes of a job, as torchrun starts it; leaves its exit code in a file."""
+
+    def run() -> int:
+        world = join_world(environ)
+        code = train(S3Store.from_environ(environ), job_id, attempt, environ, world)
+        leave_world(world)
+        return code
+
+    note_start(environ)
+    code = report_failures(run)
+    note_end(code, environ)
+    return code
+
+
+def _run(job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
+    ranks, place = _rank_count(environ), _place(environ)
+    if ranks == 1 and place.nodes == 1:
+        return train(S3Store.from_environ(environ), job_id, attempt, environ)
+    work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / _checked_id(job_id, attempt)
+    _say(f"training in {ranks} processes on this machine")
+    return run_ranks(["rank", "--job", job_id, "--attempt", str(attempt)], ranks, place, work_dir, environ)
+
+
+def _place(environ: Mapping[str, str]) -> Place:
+    """What the launcher gives to trainings on several machines; one machine where it gives none."""
+    nodes = whole_number(environ, "PERISCOPE_TRAINER_NODES", 1)
+    if nodes == 1:
+        return Place()
+    return Place(
+        nodes, int(required(environ, "PERISCOPE_NODE_RANK")), required(environ, "PERISCOPE_FIRST_NODE")
+    )
+
+
+def _rank_count(environ: Mapping[str, str]) -> int:
+    given = environ.get("PERISCOPE_TRAINER_RANKS")
+    if not given:
+        return max(torch.cuda.device_count(), 1)
+    if not given.isdigit() or not 1 <= int(given) <= MAX_RANKS:
+        raise SettingsError(f"PERISCOPE_TRAINER_RANKS must be a number from 1 to {MAX_RANKS}, not {given!r}")
+    return int(given)
+
+
+def _checked_id(job_id: str, attempt: int) -> str:
+    if not is_id(job_id) or attempt < 1:
+        raise BadArguments(f"there is no attempt {attempt} of a job {job_id!r}")
+    return job_id
 
 
 def report_failures(run: Callable[[], int]) -> int:
@@ -92,32 +148,37 @@ def report_failures(run: Callable[[], int]) -> int:
         return INTERNAL
 
 
-def train(store: ObjectStore, job_id: str, attempt: int, environ: Mapping[str, str]) -> int:
+def train(
+    store: ObjectStore, job_id: str, attempt: int, environ: Mapping[str, str], world: World | None = None
+) -> int:
     """The job itself. Raises what ``report_failures`` turns into exit codes."""
-    if not is_id(job_id) or attempt < 1:
-        raise BadArguments(f"there is no attempt {attempt} of a job {job_id!r}")
+    world = world or World()
     term = _TermFlag()
-    work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / job_id
+    work_dir = Path(required(environ, "PERISCOPE_WORK_DIR")) / "jobs" / _checked_id(job_id, attempt)
     work_dir.mkdir(parents=True, exist_ok=True)
     spec = load_spec(store, job_id)
     commits = Commits(store, job_id, attempt)
-    commits.claim()
-    _say("reading the dataset")
-    train_split, validation_split = fetch_splits(store, spec, work_dir, attempt)
-    if term.is_set:
+    if world.is_first:
+        commits.claim()
+        _say("reading the dataset")
+    if world.local_rank == 0:
+        splits = fetch_splits(store, spec, work_dir, attempt)
+    world.wait()
+    if world.local_rank != 0:
+        # From the cache of the machine's first one.
+        splits = fetch_splits(store, spec, work_dir / f"rank-{world.local_rank}", attempt, cache=work_dir)
+    if _asked_to_end(term, world):
         _say("SIGTERM: nothing to save yet")
         return ON_TERM
-    names = tuple(spec["network"]["classes"])
-    session = start_session(train_split, validation_split, names, spec["training"])
-    warnings = session.warnings
+    session = start_session(*splits, tuple(spec["network"]["classes"]), spec["training"], world)
     if (checkpoint := commits.fetch_latest()) is not None:
-        warnings += restore_checkpoint(session.trainer, session.training, checkpoint)
+        session.warnings += restore_checkpoint(session.trainer, session.training, checkpoint)
         _say(f"going on after step {session.trainer.step} of {session.trainer.plan.max_step}")
-    for warning in warnings:
+    world.wait()
+    for warning in session.warnings:
         _say(f"WARNING: {warning}")
-    reporter = ProgressReporter(
-        environ.get("PERISCOPE_PROGRESS_URL"), environ.get("PERISCOPE_PROGRESS_TOKEN", ""), session.trainer
-    )
+    url = environ.get("PERISCOPE_PROGRESS_URL") if world.is_first else None
+    reporter = ProgressReporter(url, environ.get("PERISCOPE_PROGRESS_TOKEN", ""), session.trainer)
     loop = _Loop(session, commits, reporter, term, spec["network"])
     session.trainer.run(loop.after_step)
     if loop.stopped:
@@ -126,6 +187,13 @@ def train(store: ObjectStore, job_id: str, attempt: int, environ: Mapping[str, s
     reporter.close()
     _say("complete")
     return COMPLETE
+
+
+def _asked_to_end(term: _TermFlag, world: World) -> bool:
+    """Whether SIGTERM came to any of the processes: all must answer alike."""
+    return (
+        world.sum([float(term.is_set)], torch.device("cuda" if torch.cuda.is_available() else "cpu"))[0] > 0
+    )
 
 
 class _Loop:
@@ -150,14 +218,15 @@ class _Loop:
 
     def after_step(self, report: StepReport) -> bool:
         """Validate and commit where the plan says so; False on SIGTERM."""
-        plan = self._session.trainer.plan
+        trainer = self._session.trainer
+        plan, is_first = trainer.plan, trainer.world.is_first
         self._since_validation.append(report)
-        if plan.validates_at(report.step):
+        if plan.validates_at(report.step) and is_first:
             self._validate(report)
         elif report.step % plan.display_interval == 0:
             self._reporter.post(report, None)
-        if self._term.is_set and report.step < plan.max_step:
-            if not plan.validates_at(report.step):
+        if _asked_to_end(self._term, trainer.world) and report.step < plan.max_step:
+            if not plan.validates_at(report.step) and is_first:
                 self._commits.save_position(self._session)
             self.stopped = True
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -25,11 +26,15 @@ Result = TypeVar("Result")
 
 
 class Superseded(Exception):
-    """A newer attempt of the job is under way; what this one does no longer counts."""
+    """A newer attempt or process of the job is under way; what this one does no longer counts."""
 
 
 class Commits:
-    """The checkpoint document of one job as one attempt sees it."""
+    """The checkpoint document of one job as one process of one attempt sees it.
+
+    A cluster may start an attempt's program again while the first process lives on, out of reach. So each
+    process claims the document under a word of its own; the newest claim is the one that may commit.
+    """
 
     def __init__(self, store: ObjectStore, job_id: str, attempt: int, patience_s: float = PATIENCE_S) -> None:
         self._store = store
@@ -37,10 +42,11 @@ class Commits:
         self._job_id = job_id
         self._attempt = attempt
         self._patience_s = patience_s
+        self._word = secrets.token_hex(4)
 
     def claim(self) -> None:
-        """Shut out older attempts. Raises Superseded when this one is the older."""
-        self._change(lambda body: body)
+        """Shut out older attempts and processes. Raises Superseded when a newer attempt is under way."""
+        self._change(lambda body: body, takes_over=True)
 
     def fetch_latest(self) -> bytes | None:
         """The newest committed checkpoint, or None before the first."""
@@ -98,7 +104,7 @@ class Commits:
         return self._put(session.trainer.step, CHECKPOINT, dump_checkpoint(session.trainer, session.training))
 
     def _put(self, step: int, name: str, content: bytes) -> dict[str, Any]:
-        key = keys.attempt_epoch_file(self._job_id, self._attempt, step, name)
+        key = keys.attempt_epoch_file(self._job_id, self._attempt, step, name, self._word)
         patiently(lambda: self._store.put(key, content), self._patience_s)
         return {"key": key, "sha256": _sha256(content), "size_bytes": len(content)}
 
@@ -114,11 +120,14 @@ class Commits:
         if kept != body["checkpoints"]:
             self._change(lambda latest: latest | {"checkpoints": kept})
 
-    def _change(self, change: Callable[[Body], Body]) -> Body:
+    def _change(self, change: Callable[[Body], Body], *, takes_over: bool = False) -> Body:
         def guarded(body: Body) -> Body:
             if body["attempt"] > self._attempt:
                 raise Superseded(f"attempt {body['attempt']} has taken over from attempt {self._attempt}")
-            return change(body) | {"attempt": self._attempt}
+            claimed = body.get("claim") if body["attempt"] == self._attempt else None
+            if not takes_over and claimed not in (None, self._word):
+                raise Superseded(f"another process of attempt {self._attempt} has taken over from this one")
+            return change(body) | {"attempt": self._attempt, "claim": self._word}
 
         return patiently(lambda: self._documents.update(KIND, self._job_id, guarded), self._patience_s).body
 

@@ -24,9 +24,11 @@ def load_spec(store: ObjectStore, job_id: str) -> dict[str, Any]:
 
 
 def fetch_splits(
-    store: ObjectStore, spec: Mapping[str, Any], work_dir: Path, attempt: int
+    store: ObjectStore, spec: Mapping[str, Any], work_dir: Path, attempt: int, cache: Path | None = None
 ) -> tuple[Split, Split]:
     """Training and validation pictures at the network's size; what an earlier attempt cached is used again.
+
+    ``cache`` is where decoded pictures are kept, ``work_dir`` unless it is another process's.
 
     Raises:
         ObjectMissing: the dataset version is gone.
@@ -42,7 +44,7 @@ def fetch_splits(
     drafts.mkdir(parents=True)
     try:
         train, validation = (
-            _fetch_split(store, manifest["splits"].get(name), spec, work_dir / name, drafts)
+            _fetch_split(store, manifest["splits"].get(name), spec, (cache or work_dir) / name, drafts)
             for name in ("train", "val")
         )
     finally:

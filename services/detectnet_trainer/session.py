@@ -15,6 +15,7 @@ from detectnet_trainer.dataset import Split
 from detectnet_trainer.engine import Trainer
 from detectnet_trainer.initialise import initialise
 from detectnet_trainer.model import DetectNet
+from detectnet_trainer.world import World
 
 INITIAL_IMAGES = 6
 """Pictures on which LSUV measures the layers' outputs."""
@@ -34,9 +35,15 @@ class Session:
 
 
 def start_session(
-    train: Split, validation: Split, names: tuple[str, ...], training: Mapping[str, Any]
+    train: Split,
+    validation: Split,
+    names: tuple[str, ...],
+    training: Mapping[str, Any],
+    world: World | None = None,
 ) -> Session:
     """Make model, solver and batches; the first weights depend on the seed only.
+
+    With a ``world`` of several processes each trains on its share of every batch.
 
     Raises:
         ValueError: an option has a value that does not exist.
@@ -46,7 +53,8 @@ def start_session(
     if device.type == "cuda":
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
-    carried_out, warnings = _within_capability(dict(training), device)
+    world = world or World()
+    carried_out, warnings = _within_capability(dict(training) | {"ranks": world.size}, device)
     options = training["augmentation"]
     augmentation = None if options is None else Augmentation.of_options(options)
     maker = BatchMaker(train, len(names), augmentation, training["seed"])
@@ -55,7 +63,7 @@ def start_session(
         np.ascontiguousarray(train.images[:INITIAL_IMAGES].transpose(0, 3, 1, 2), np.float32)
     )
     initialise(model, training["initialisation"], first, training["seed"])
-    trainer = Trainer(model, maker, carried_out, device)
+    trainer = Trainer(model, maker, carried_out, device, world)
     plain = BatchMaker(validation, len(names), None, training["seed"])
     return Session(trainer, plain, names, carried_out, device, warnings)
 

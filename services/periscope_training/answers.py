@@ -9,8 +9,8 @@ from typing import Any
 from periscope.documents import Document
 from periscope.wire.jobs import EpochResponse, JobProgress, JobResponse, JobSummary
 from periscope.wire.publications import PublicationResponse
+from periscope_training.actions import State
 from periscope_training.curves import best_epoch, progress_ratio, remaining_s
-from periscope_training.lifecycle import State
 
 
 def job_summary(document: Document) -> JobSummary:

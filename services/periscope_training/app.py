@@ -27,14 +27,19 @@ from periscope.tokens import Tokens
 from periscope.web.app import create_service_app
 from periscope.web.long_poll import LongPolls, TooManyWaiting
 from periscope.web.problems import NotFound, Unavailable, Unprocessable, map_errors, problem_response
+from periscope_training.cluster_view import WatchedView
 from periscope_training.curves import NoSuchEpoch
 from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
 from periscope_training.gauges import RunGauges
 from periscope_training.http_datasets import HttpDatasets
 from periscope_training.http_registry import HttpRegistry
+from periscope_training.job_manifest import selector
+from periscope_training.kubernetes_api import KubernetesApi, connect
+from periscope_training.kubernetes_launcher import KubernetesLauncher
 from periscope_training.launcher import Launcher, LauncherUnavailable
 from periscope_training.leadership import Leadership
 from periscope_training.leading import JobLoop, Photographer, PublishLoop
+from periscope_training.pod_records import PodRecords
 from periscope_training.process_launcher import ProcessLauncher
 from periscope_training.progress import ProgressRecords
 from periscope_training.publication_routes import publication_routes
@@ -45,6 +50,7 @@ from periscope_training.routes import Api, curve_routes, job_routes, progress_ro
 from periscope_training.rules import UnusableRequest
 from periscope_training.settings import Settings
 from periscope_training.submit import KeyReused, Submissions
+from periscope_training.vital_signs import VitalSigns
 from periscope_training.zip_builder import ZipBuilder
 
 NAME = "periscope-training"
@@ -95,7 +101,10 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     lease = Lease(documents, LEASE, secrets.token_hex(8), settings.lease_ttl_s)
     leadership = Leadership(lease, settings.lease_ttl_s)
     progress, gauges = ProgressRecords(adapters.store), RunGauges(leadership.is_held)
-    reconciler = Reconciler(documents, adapters.store, adapters.launcher, _loop_settings(settings), now)
+    vital_signs = VitalSigns(adapters.store, progress, settings.silent_after_s, now)
+    reconciler = Reconciler(
+        documents, adapters.store, adapters.launcher, _loop_settings(settings), now, vital_signs
+    )
     job_loop = JobLoop(
         leadership, reconciler, Photographer(documents, progress, gauges, now), settings.poll_s
     )
@@ -125,10 +134,9 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     """
     settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
     prove_conditional_writes(store)
-    launcher = ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
     adapters = Adapters(
         store=store,
-        launcher=launcher,
+        launcher=_create_launcher(settings, store, environ),
         datasets=HttpDatasets(ServiceClient(settings.dataset_url, settings.service_token)),
         registry=HttpRegistry(ServiceClient(settings.registry_url, settings.service_token)),
     )
@@ -138,9 +146,20 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     return service.app
 
 
+def _create_launcher(settings: Settings, store: ObjectStore, environ: Mapping[str, str]) -> Launcher:
+    kubernetes = settings.kubernetes
+    if kubernetes is None:
+        return ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
+    api = connect()
+    cluster = KubernetesApi(kubernetes.namespace, api)
+    view = WatchedView(cluster, api, kubernetes.namespace, selector(kubernetes.instance))
+    return KubernetesLauncher(cluster, kubernetes, PodRecords(store), utc_now, view)
+
+
 def _loop_settings(settings: Settings) -> LoopSettings:
     return LoopSettings(
         max_concurrent_jobs=settings.max_concurrent_jobs,
+        max_interruptions=settings.max_interruptions,
         retry_backoff_s=settings.retry_backoff_s,
         job_token_lifetime=JOB_TOKEN_LIFETIME,
         progress_url=lambda job, attempt: f"{settings.own_url}/v1/jobs/{job}/attempts/{attempt}/progress",

@@ -15,9 +15,9 @@ from typing import Any
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from periscope_training.actions import State
 from periscope_training.curves import progress_ratio, remaining_s
 from periscope_training.job_document import is_final
-from periscope_training.lifecycle import State
 
 SHOWN_AFTER_END = timedelta(minutes=15)
 MAX_CLASSES = 32

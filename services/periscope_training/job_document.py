@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from periscope.clock import to_rfc3339
+from periscope_training.actions import FINAL_STATES, State
 from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle
-from periscope_training.lifecycle import FINAL_STATES, Attempt, Job, State, Verdict
+from periscope_training.lifecycle import Attempt, Job, Verdict
 
 KIND = "jobs"
 CHECKPOINT_KIND = "checkpoints"
@@ -61,11 +62,26 @@ def job_of(body: Mapping[str, Any]) -> Job:
         wanted=body["desired"] == "run",
         attempts=tuple(_attempt_of(entry) for entry in body["attempts"]),
         retry_at=None if body["retry_at"] is None else datetime.fromisoformat(body["retry_at"]),
+        reason=body["reason"],
+        running_since=_running_since(body),
     )
 
 
+def _running_since(body: Mapping[str, Any]) -> datetime | None:
+    """After a preemption the attempt begins to run once more; the history has the last time."""
+    entries = [entry for entry in body["history"] if entry["state"] == State.RUNNING.value]
+    return datetime.fromisoformat(entries[-1]["at"]) if entries else None
+
+
 def _attempt_of(entry: Mapping[str, Any]) -> Attempt:
-    return Attempt(entry["number"], entry["launcher"], entry["ended_at"] is not None, entry["counted"])
+    return Attempt(
+        entry["number"],
+        entry["launcher"],
+        entry["ended_at"] is not None,
+        entry["counted"],
+        entry.get("preemptions", 0),
+        entry.get("stalled", False),
+    )
 
 
 def is_final(body: Mapping[str, Any]) -> bool:
@@ -97,6 +113,8 @@ def open_attempt(body: Mapping[str, Any], number: int, now: datetime) -> Body:
             "exit_code": None,
             "reason": "",
             "counted": False,
+            "preemptions": 0,
+            "stalled": False,
         }
     )
     new["retry_at"] = None
@@ -109,6 +127,31 @@ def record_handle(body: Mapping[str, Any], number: int, handle: Handle, now: dat
     if entry["launcher"] is not None:
         raise Outdated
     entry["launcher"] = dict(handle)
+    return new
+
+
+def mark_pending(body: Mapping[str, Any], number: int, reason: str, now: datetime) -> Body:
+    """Enter why the attempt waits for a place. Raises Outdated when it has ended."""
+    new, _ = _open_entry(body, number, now)
+    if new["state"] == State.PENDING.value:
+        # The scheduler's counts change all the time; the history tells the last of them.
+        new["reason"] = new["history"][-1]["reason"] = reason
+        return new
+    return _entered(new, State.PENDING, reason, now)
+
+
+def record_preemptions(body: Mapping[str, Any], number: int, count: int, now: datetime) -> Body:
+    """Enter how often the attempt was started again. Raises Outdated when it has ended."""
+    new, entry = _open_entry(body, number, now)
+    entry["preemptions"] = max(count, entry.get("preemptions", 0))
+    return new
+
+
+def mark_stalled(body: Mapping[str, Any], number: int, now: datetime) -> Body:
+    """Enter that the attempt is stopped for its silence. Raises Outdated when it has ended."""
+    new, entry = _open_entry(body, number, now)
+    entry["stalled"] = True
+    new["reason"] = f"attempt {number} gave no sign of life for too long and is stopped"
     return new
 
 

@@ -20,6 +20,10 @@ class LauncherUnavailable(Exception):
     """The launcher gave no usable answer; the same call may succeed later."""
 
 
+class RunRefused(Exception):
+    """This run will never be made; the text tells people why."""
+
+
 @dataclass(frozen=True)
 class Launch:
     """What a run is started with."""
@@ -30,6 +34,8 @@ class Launch:
     """Where the training program posts its progress."""
     progress_token: str = field(repr=False)
     """Bearer token that is good for this attempt's progress only."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """What the job asks for of a machine; a launcher may give less, never more than it is set to."""
 
     def arguments(self) -> list[str]:
         """What the training program is called with, after its own name."""
@@ -50,6 +56,8 @@ class Phase(StrEnum):
 
     CREATED = "created"
     """It exists and waits to be released."""
+    WAITING = "waiting"
+    """It was released and waits for a place; ``message`` says for what."""
     RUNNING = "running"
     ENDED = "ended"
     """It has ended, or nothing of it is left; nothing of it runs any more."""
@@ -68,13 +76,23 @@ class Observation:
     """Whether the surroundings ended it (a drained node, for example) and not the program itself."""
     message: str = ""
     """Why it waits or how it ended, in words for people."""
+    preemptions: int = 0
+    """Times the surroundings took it away and the launcher itself started it again."""
+    refused: bool = False
+    """Whether it could not be made at all."""
+    out_of_memory: bool = False
+    """Whether it was ended because it used more memory than it may."""
 
 
 class Launcher(Protocol):
     """Every method may raise LauncherUnavailable."""
 
     def create(self, launch: Launch) -> Handle:
-        """Make a run that waits for its release. Repeated, it gives a handle to use instead of the first."""
+        """Make a run that waits for its release. Repeated, it gives a handle to use instead of the first.
+
+        Raises:
+            RunRefused: it cannot be made; another attempt may do better.
+        """
 
     def release(self, run: Run) -> None:
         """Let a created run go; no effect on one that runs or has ended."""

@@ -9,15 +9,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from periscope_training.actions import (
+    FINAL_STATES,
+    Action,
+    CloseAttempt,
+    CreateRun,
+    Finish,
+    MarkPending,
+    MarkRunning,
+    MarkStalled,
+    Nothing,
+    OpenAttempt,
+    RecordPreemptions,
+    ReleaseRun,
+    State,
+    StopRun,
+)
 from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle, Observation, Phase
 
 MAX_RETRIES = 3
 """Counted failures that are answered by another attempt; the next one fails the job."""
 MAX_INTERRUPTIONS = 50
-"""Attempts that ended without fault of their own; more than these and something is wrong for good."""
+"""Attempts and pods that ended without fault of their own; more of them and something is wrong for good."""
 MAX_BACKOFF_S = 300.0
 
 EXIT_SUPERSEDED = 73
@@ -27,24 +42,12 @@ FINAL_EXIT_CODES = {
     64: "bad arguments",
     65: "bad training data",
     66: "the spec or the dataset version is missing",
+    69: "something that it needs is not on this machine",
+    77: "no permission",
     78: "bad configuration",
 }
 """Exit codes that another attempt cannot mend."""
 UNCOUNTED_EXIT_CODES = {EXIT_SUPERSEDED: "a newer attempt took over", EXIT_STOPPED: "stopped by a signal"}
-
-
-class State(StrEnum):
-    """States of a job; the last three are final."""
-
-    QUEUED = "QUEUED"
-    STARTING = "STARTING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-
-FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Attempt:
     ended: bool = False
     counted: bool = False
     """Whether its end counts against MAX_RETRIES."""
+    preemptions: int = 0
+    """Times its surroundings took it away and it was started again under the same number."""
+    stalled: bool = False
+    """Whether it is being stopped because it gave no sign of life for too long."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ class Job:
     """False once someone asked to cancel."""
     attempts: tuple[Attempt, ...] = ()
     retry_at: datetime | None = None
+    reason: str = ""
+    running_since: datetime | None = None
+    """When the newest attempt was last seen to begin to run."""
 
     @property
     def open_attempt(self) -> Attempt | None:
@@ -86,64 +96,9 @@ class Seen:
     """Whether the checkpoint document says that training is complete. Read it after ``run``."""
     committed_attempt: int = 0
     """The newest attempt that the checkpoint document knows."""
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """All is as it should be."""
-
-
-@dataclass(frozen=True)
-class OpenAttempt:
-    """Enter a new attempt in the document; the job is STARTING."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class CreateRun:
-    """Create the attempt's run, suspended, and put its handle on record."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class ReleaseRun:
-    """Let the recorded run go."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class MarkRunning:
-    """Enter that the run is on its way."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class StopRun:
-    """Ask the run to end."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class CloseAttempt:
-    """Archive the log, then enter how the attempt ended: see :func:`judge_end`."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Enter a final state; no attempt is open."""
-
-    state: State
-    reason: str
-
-
-Action = Nothing | OpenAttempt | CreateRun | ReleaseRun | MarkRunning | StopRun | CloseAttempt | Finish
+    max_interruptions: int = MAX_INTERRUPTIONS
+    silent: bool = False
+    """Whether the running attempt has given no sign of life for too long."""
 
 
 def next_action(job: Job, seen: Seen) -> Action:
@@ -157,7 +112,7 @@ def next_action(job: Job, seen: Seen) -> Action:
         return CreateRun(attempt.number) if job.wanted else CloseAttempt(attempt.number)
     if seen.run is None:
         return Nothing()
-    return _during_attempt(job, attempt.number, seen.run)
+    return _during_attempt(job, attempt, seen, seen.run)
 
 
 def _between_attempts(job: Job, seen: Seen) -> Action:
@@ -171,14 +126,29 @@ def _between_attempts(job: Job, seen: Seen) -> Action:
     return OpenAttempt(max(last, seen.committed_attempt) + 1)
 
 
-def _during_attempt(job: Job, number: int, run: Observation) -> Action:
+def _during_attempt(job: Job, attempt: Attempt, seen: Seen, run: Observation) -> Action:
+    number = attempt.number
     if run.phase is Phase.ENDED:
         return CloseAttempt(number)
-    if not job.wanted:
+    if not job.wanted or attempt.stalled:
         return StopRun(number)
     if run.phase is Phase.CREATED:
         return ReleaseRun(number)
-    return MarkRunning(number) if job.state is not State.RUNNING else Nothing()
+    if run.preemptions > attempt.preemptions:
+        return RecordPreemptions(number, run.preemptions)
+    if _interruptions(job) > seen.max_interruptions:
+        return StopRun(number)
+    if run.phase is Phase.WAITING:
+        told = job.state is State.PENDING and job.reason == run.message
+        return Nothing() if told else MarkPending(number, run.message)
+    if job.state is not State.RUNNING:
+        return MarkRunning(number)
+    return MarkStalled(number) if seen.silent else Nothing()
+
+
+def _interruptions(job: Job) -> int:
+    ended = sum(1 for attempt in job.attempts if attempt.ended and not attempt.counted)
+    return ended + sum(attempt.preemptions for attempt in job.attempts)
 
 
 @dataclass(frozen=True)
@@ -207,18 +177,27 @@ def judge_end(job: Job, seen: Seen, report: ErrorReport | None, backoff_s: float
         return Verdict(State.CANCELLED, "cancelled", ended)
     if seen.run is not None and seen.run.exit_code in FINAL_EXIT_CODES:
         return Verdict(State.FAILED, ended, ended, counted=True)
-    counted = _counts(seen.run)
-    return _retry_or_fail(job, seen.now, ended, counted=counted, backoff_s=backoff_s)
+    if seen.run is not None and seen.run.out_of_memory:
+        # It would need as much again.
+        return Verdict(State.FAILED, ended, ended, counted=True)
+    stalled = job.open_attempt is not None and job.open_attempt.stalled
+    if stalled:
+        ended = f"gave no sign of life for too long and was stopped; {ended}"
+    counted = stalled or _counts(seen.run)
+    return _retry_or_fail(job, seen, ended, counted=counted, backoff_s=backoff_s)
 
 
 def _counts(run: Observation | None) -> bool:
+    if run is not None and run.refused:
+        return True
     blameless = run is None or not run.started or run.disrupted or run.exit_code in UNCOUNTED_EXIT_CODES
     return not blameless
 
 
-def _retry_or_fail(job: Job, now: datetime, ended: str, *, counted: bool, backoff_s: float) -> Verdict:
-    alike = sum(1 for attempt in job.attempts if attempt.ended and attempt.counted is counted)
-    if alike >= (MAX_RETRIES if counted else MAX_INTERRUPTIONS):
+def _retry_or_fail(job: Job, seen: Seen, ended: str, *, counted: bool, backoff_s: float) -> Verdict:
+    failures = sum(1 for attempt in job.attempts if attempt.ended and attempt.counted)
+    alike, limit = (failures, MAX_RETRIES) if counted else (_interruptions(job), seen.max_interruptions)
+    if alike >= limit:
         kind = "failed" if counted else "was interrupted"
         reason = f"The training program {kind} {alike + 1} times. Last: {ended}"
         return Verdict(State.FAILED, reason, ended, counted)
@@ -226,13 +205,19 @@ def _retry_or_fail(job: Job, now: datetime, ended: str, *, counted: bool, backof
     doublings = alike if counted else alike - 1
     wait_s = 0.0 if doublings < 0 else min(backoff_s * 2.0**doublings, MAX_BACKOFF_S)
     return Verdict(
-        State.QUEUED, f"waiting for another attempt: {ended}", ended, counted, now + timedelta(seconds=wait_s)
+        State.QUEUED,
+        f"waiting for another attempt: {ended}",
+        ended,
+        counted,
+        seen.now + timedelta(seconds=wait_s),
     )
 
 
 def _describe_end(run: Observation | None, report: ErrorReport | None) -> str:
     if run is None or not run.started:
-        return "ended before it began"
+        return (run.message if run is not None else "") or "ended before it began"
+    if run.out_of_memory:
+        return run.message
     if report is not None and run.exit_code != 0:
         return str(report)
     if run.message:

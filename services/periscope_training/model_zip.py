@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,10 @@ from detectnet import bundle, network
 from detectnet.drawing import encode_png
 from detectnet.jetson import DEFAULT_THRESHOLD, JetsonDetection, decode_caffe
 from detectnet.plan import make_plan
+from detectnet.ssd_onnx import BOXES, INPUT, SCORES, ssd_labels
 from detectnet.training_prototxt import SOLVER, TRAIN_VAL, SolverSteps, solver_prototxt, train_val_prototxt
 from periscope_training.parity import ParityImages
+from periscope_training.ssd_flavours import SsdFlavour
 
 FORMAT = 1
 CAFFEMODEL_SUFFIX = ".caffemodel"
@@ -58,14 +60,21 @@ def choose_golden(stored: ParityImages, network_size: tuple[int, int]) -> Golden
 
 
 def zip_members(
-    spec: Mapping[str, Any], epoch: Mapping[str, Any], files: Mapping[str, bytes], golden: Golden
+    spec: Mapping[str, Any],
+    epoch: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    golden: Golden,
+    ssd: Mapping[str, SsdFlavour],
 ) -> dict[str, bytes]:
     """Every member but SHA256SUMS.
 
-    ``spec`` is the job's, ``epoch`` has number, step and metrics, ``files`` the epoch's files by name.
+    ``spec`` is the job's, ``epoch`` has number, step and metrics, ``files`` the epoch's files by name,
+    ``ssd`` the networks for jetson-inference's ONNX path by flavour.
     """
     caffemodel = caffemodel_name(files)
     return {
+        **{bundle.SSD_ONNX[name]: flavour.content for name, flavour in ssd.items()},
+        bundle.SSD_LABELS: ssd_labels(spec["network"]["classes"]).encode(),
         bundle.DEPLOY: files[bundle.DEPLOY],
         caffemodel: files[caffemodel],
         bundle.LABELS: "".join(f"{name}\n" for name in spec["network"]["classes"]).encode(),
@@ -75,7 +84,7 @@ def zip_members(
         SOLVER: _solver(spec).encode(),
         INFO: as_json(digits_info(spec, epoch, caffemodel)),
         GOLDEN_IMAGE: encode_png(golden.image),
-        GOLDEN_EXPECTED: as_json(expected_boxes(spec, golden)),
+        GOLDEN_EXPECTED: as_json(expected_boxes(spec, golden, ssd)),
     }
 
 
@@ -93,7 +102,13 @@ def describe(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str)
         "format": FORMAT,
         "network": {"name": "DetectNet", **spec["network"]},
         "thresholds": {"coverage": DEFAULT_THRESHOLD},
-        "flavours": {"caffe": _caffe_flavour(caffemodel), "grid": _grid_flavour()},
+        "flavours": {
+            "caffe": _caffe_flavour(caffemodel),
+            "trt8": _ssd_flavour("trt8", {"from": "7", "below": "10"}),
+            # jetson-inference's reading of outputs from TensorRT 10 on is known from its source only.
+            "trt10": _ssd_flavour("trt10", {"from": "10"}) | {"tried_on_a_device": False},
+            "grid": _grid_flavour(),
+        },
         # Speed says nothing of the model, and differs between runs that train the same one.
         "metrics": {name: epoch["metrics"][name] for name in ("train", "val")},
         "lineage": {
@@ -128,6 +143,23 @@ def _caffe_flavour(caffemodel: str) -> dict[str, Any]:
     }
 
 
+def _ssd_flavour(name: str, tensorrt: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "tensorrt": dict(tensorrt),
+        "model": bundle.SSD_ONNX[name],
+        "labels": bundle.SSD_LABELS,
+        "command_line": [
+            "detectnet",
+            f"--model={bundle.SSD_ONNX[name]}",
+            f"--labels={bundle.SSD_LABELS}",
+            f"--input-blob={INPUT}",
+            f"--output-cvg={SCORES}",
+            f"--output-bbox={BOXES}",
+            f"--threshold={DEFAULT_THRESHOLD}",
+        ],
+    }
+
+
 def _grid_flavour() -> dict[str, Any]:
     # A stock detectnet would decode this file as an SSD network, so no command line is given.
     return {
@@ -150,19 +182,29 @@ def _solver(spec: Mapping[str, Any]) -> str:
     return solver_prototxt(training, steps)
 
 
-def expected_boxes(spec: Mapping[str, Any], golden: Golden) -> dict[str, Any]:
+def expected_boxes(spec: Mapping[str, Any], golden: Golden, ssd: Mapping[str, SsdFlavour]) -> dict[str, Any]:
     """``golden/expected.json``: the boxes that each flavour must find in the golden image."""
+    found = {"caffe": golden.detections} | {
+        name: flavour.detect(golden.image) for name, flavour in ssd.items()
+    }
     classes = spec["network"]["classes"]
-    boxes = [
-        {
-            "class": found.class_index,
-            "label": classes[found.class_index],
-            "confidence": round(found.confidence, 4),
-            "xyxy": [round(side, 2) for side in found.xyxy],
+    flavours = {
+        name: {
+            "threshold": DEFAULT_THRESHOLD,
+            "boxes": [_box(detection, classes) for detection in detections],
         }
-        for found in golden.detections
-    ]
-    return {"image": GOLDEN_IMAGE, "flavours": {"caffe": {"threshold": DEFAULT_THRESHOLD, "boxes": boxes}}}
+        for name, detections in found.items()
+    }
+    return {"image": GOLDEN_IMAGE, "flavours": flavours}
+
+
+def _box(found: JetsonDetection, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "class": found.class_index,
+        "label": classes[found.class_index],
+        "confidence": round(found.confidence, 4),
+        "xyxy": [round(side, 2) for side in found.xyxy],
+    }
 
 
 def digits_info(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnxruntime
 
@@ -33,20 +35,38 @@ def caffe_network(prototxt: bytes, caffemodel: bytes) -> Network:
     return run
 
 
+class Session:
+    """An ONNX file under onnxruntime. Raises BrokenNetwork where it cannot be loaded."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = QUIET
+        self._name = name
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise BrokenNetwork(f"onnxruntime cannot load {name}: {error}") from error
+
+    def input_shape(self, name: str) -> tuple[int, ...]:
+        """The shape that an input must have."""
+        found = next(given for given in self._session.get_inputs() if given.name == name)
+        return tuple(found.shape)
+
+    def run(self, outputs: list[str], inputs: Mapping[str, Float32]) -> list[Float32]:
+        """The named outputs. Raises BrokenNetwork."""
+        try:
+            results = self._session.run(outputs, dict(inputs))
+        except Exception as error:
+            raise BrokenNetwork(f"onnxruntime cannot run {self._name}: {error}") from error
+        return [np.asarray(result, np.float32) for result in results]
+
+
 def onnx_network(content: bytes) -> Network:
     """The grid ONNX under onnxruntime. Raises BrokenNetwork, now or when it is run."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = QUIET
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BrokenNetwork(f"onnxruntime cannot load grid.onnx: {error}") from error
+    session = Session(content, "grid.onnx")
 
     def run(image: Float32) -> tuple[Float32, Float32]:
-        try:
-            coverage, bboxes = session.run([network.COVERAGE, network.BBOXES], {network.INPUT: image[None]})
-        except Exception as error:
-            raise BrokenNetwork(f"onnxruntime cannot run grid.onnx: {error}") from error
-        return np.asarray(coverage[0], np.float32), np.asarray(bboxes[0], np.float32)
+        coverage, bboxes = session.run([network.COVERAGE, network.BBOXES], {network.INPUT: image[None]})
+        return coverage[0], bboxes[0]
 
     return run

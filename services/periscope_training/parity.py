@@ -50,6 +50,8 @@ class Parity:
     boxes_px: float
     onnx_coverage: float
     onnx_boxes_px: float
+    ssd_scores: float = 0.0
+    ssd_boxes_px: float = 0.0
 
     def broken_limits(self) -> list[str]:
         """One sentence for each difference that is too large (or no number); empty when parity holds."""
@@ -58,6 +60,8 @@ class Parity:
             ("OpenCV's boxes", self.boxes_px, MAX_BOX_DIFFERENCE_PX, " px"),
             ("onnxruntime's coverage", self.onnx_coverage, MAX_COVERAGE_DIFFERENCE, ""),
             ("onnxruntime's boxes", self.onnx_boxes_px, MAX_BOX_DIFFERENCE_PX, " px"),
+            ("the SSD networks' scores", self.ssd_scores, MAX_COVERAGE_DIFFERENCE, ""),
+            ("the SSD networks' boxes", self.ssd_boxes_px, MAX_BOX_DIFFERENCE_PX, " px"),
         ]
         return [
             f"{what} differ from PyTorch's by up to {value:.3g}{unit}; the limit is {limit:g}{unit}."

@@ -7,7 +7,7 @@ one. One job's trouble does not keep the others waiting; a store that does not a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,25 +17,27 @@ from periscope import keys
 from periscope.documents import Document, DocumentMissing, Documents
 from periscope.store import ObjectStore, StoreUnavailable
 from periscope_training import job_document
-from periscope_training.error_report import parse_error_report
-from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
-from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run
-from periscope_training.lifecycle import (
+from periscope_training.actions import (
     FINAL_STATES,
     Action,
     CloseAttempt,
     CreateRun,
     Finish,
-    Job,
+    MarkPending,
     MarkRunning,
+    MarkStalled,
     Nothing,
     OpenAttempt,
+    RecordPreemptions,
     ReleaseRun,
-    Seen,
+    State,
     StopRun,
-    judge_end,
-    next_action,
 )
+from periscope_training.error_report import parse_error_report
+from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
+from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run, RunRefused
+from periscope_training.lifecycle import MAX_INTERRUPTIONS, Job, Seen, judge_end, next_action
+from periscope_training.vital_signs import VitalSigns
 
 MAX_ACTIONS_A_PASS = 8
 """A job goes from QUEUED to its release within one pass; what then takes time waits for the next one."""
@@ -54,6 +56,8 @@ class LoopSettings:
     """Address for an attempt's progress, of job id and attempt."""
     job_token: Callable[[str, int, datetime], str]
     """Token for an attempt's progress, of job id, attempt and its end of validity."""
+    max_interruptions: int = MAX_INTERRUPTIONS
+    """Times that a job may be taken away by its surroundings."""
 
 
 class Reconciler:
@@ -66,7 +70,9 @@ class Reconciler:
         launcher: Launcher,
         settings: LoopSettings,
         now: Callable[[], datetime],
+        vital_signs: VitalSigns | None = None,
     ) -> None:
+        self._vital_signs = vital_signs
         self._documents = documents
         self._store = store
         self._launcher = launcher
@@ -132,11 +138,18 @@ class Reconciler:
     def _look(self, job_id: str, job: Job, *, slot_free: bool) -> Seen:
         run = _run_of(job_id, job)
         observed = None if run is None else self._launcher.observe(run)
+        limit = self._settings.max_interruptions
+        seen = Seen(self._now(), observed, slot_free, max_interruptions=limit)
         if _needs_checkpoint(job, observed):
             # After the run: an end that is committed between the two looks is then seen whole.
             checkpoint = self._checkpoint(job_id)
-            return Seen(self._now(), observed, slot_free, checkpoint["complete"], checkpoint["attempt"])
-        return Seen(self._now(), observed, slot_free)
+            return replace(seen, complete=checkpoint["complete"], committed_attempt=checkpoint["attempt"])
+        return replace(seen, silent=self._is_silent(job_id, job, observed))
+
+    def _is_silent(self, job_id: str, job: Job, observed: Observation | None) -> bool:
+        if self._vital_signs is None or observed is None or observed.phase is not Phase.RUNNING:
+            return False
+        return job.state is State.RUNNING and self._vital_signs.is_silent(job_id, job.running_since)
 
     def _checkpoint(self, job_id: str) -> Body:
         try:
@@ -146,34 +159,35 @@ class Reconciler:
 
     def _apply(self, document: Document, job: Job, seen: Seen, action: Action) -> Document | None:
         """Do the action; return the changed document, or None when the next look must wait."""
-        now = self._now()
+        note = _note_of(action, self._now())
+        if note is not None:
+            return self._change(document, note)
         match action:
-            case OpenAttempt(number):
-                return self._change(document, lambda body: job_document.open_attempt(body, number, now))
             case CreateRun(number):
-                return self._create(document, number, now)
-            case MarkRunning(number):
-                return self._change(document, lambda body: job_document.mark_running(body, number, now))
+                return self._create(document, job, seen, number)
             case CloseAttempt(number):
                 return self._close(document, job, seen, number)
-            case Finish(state, reason):
-                return self._change(document, lambda body: job_document.finish(body, state, reason, now))
             case ReleaseRun():
                 self._launcher.release(_recorded_run(document.id, job))
             case StopRun():
                 self._launcher.stop(_recorded_run(document.id, job))
         return None
 
-    def _create(self, document: Document, number: int, now: datetime) -> Document:
-        until = now + self._settings.job_token_lifetime
+    def _create(self, document: Document, job: Job, seen: Seen, number: int) -> Document:
+        until = seen.now + self._settings.job_token_lifetime
         launch = Launch(
             document.id,
             number,
             self._settings.progress_url(document.id, number),
             self._settings.job_token(document.id, number, until),
+            document.body.get("resources") or {},
         )
-        handle = self._launcher.create(launch)
-        return self._change(document, lambda body: job_document.record_handle(body, number, handle, now))
+        try:
+            handle = self._launcher.create(launch)
+        except RunRefused as refusal:
+            ended = Observation(Phase.ENDED, started=False, message=str(refusal), refused=True)
+            return self._close(document, job, replace(seen, run=ended), number)
+        return self._change(document, lambda body: job_document.record_handle(body, number, handle, seen.now))
 
     def _close(self, document: Document, job: Job, seen: Seen, number: int) -> Document:
         run = _run_of(document.id, job)
@@ -198,6 +212,24 @@ class Reconciler:
 
     def _change(self, document: Document, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Document:
         return self._documents.update(KIND, document.id, change)
+
+
+def _note_of(action: Action, now: datetime) -> Callable[[Body], Body] | None:
+    """The change to the document that is all of the action, or None."""
+    match action:
+        case OpenAttempt(number):
+            return lambda body: job_document.open_attempt(body, number, now)
+        case MarkPending(number, reason):
+            return lambda body: job_document.mark_pending(body, number, reason, now)
+        case RecordPreemptions(number, count):
+            return lambda body: job_document.record_preemptions(body, number, count, now)
+        case MarkStalled(number):
+            return lambda body: job_document.mark_stalled(body, number, now)
+        case MarkRunning(number):
+            return lambda body: job_document.mark_running(body, number, now)
+        case Finish(state, reason):
+            return lambda body: job_document.finish(body, state, reason, now)
+    return None
 
 
 def _has_ended(document: Document) -> bool:

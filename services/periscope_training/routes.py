@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from detectnet.recipes import RECIPES
 from periscope import job_tokens, keys
+from periscope.clock import to_rfc3339
 from periscope.documents import Document, Documents
 from periscope.ids import is_id
 from periscope.store import ObjectMissing, ObjectStore
@@ -195,7 +196,8 @@ def progress_routes(api: Api) -> APIBlueprint:
         job = job_of(api.documents.get(KIND, path.job_id).body)
         if job.open_attempt is None or job.open_attempt.number != path.attempt:
             raise ConflictProblem("this attempt has ended, or a newer one took over")
-        record = {**body.model_dump(mode="json"), "attempt": path.attempt}
+        received_at = to_rfc3339(api.now())
+        record = {**body.model_dump(mode="json"), "attempt": path.attempt, "received_at": received_at}
         api.progress.save(path.job_id, body.step, record)
         return Response(status=HTTPStatus.NO_CONTENT)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from periscope.settings import SettingsError, required, whole_number
+from periscope_training.kubernetes_settings import KubernetesSettings
+from periscope_training.lifecycle import MAX_INTERRUPTIONS
 
 DEFAULT_TRAINER_COMMAND = (sys.executable, "-m", "detectnet_trainer")
 
@@ -57,14 +59,26 @@ class Settings:
     lease_ttl_s: int = 15
     """After this time without a sign of life, another replica leads."""
 
+    silent_after_s: float = 1800.0
+    """A running attempt that reports and commits nothing for so long is stopped and tried again."""
+
     poll_s: float = 0.5
     """Between looks at running attempts."""
+
+    kubernetes: KubernetesSettings | None = None
+    """How training Jobs look; None starts trainings as processes on this machine."""
+
+    @property
+    def max_interruptions(self) -> int:
+        """Times that a job may be taken away by its surroundings."""
+        return MAX_INTERRUPTIONS if self.kubernetes is None else self.kubernetes.max_preemptions
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Raise SettingsError naming the variable that is missing or makes no sense."""
-        if environ.get("PERISCOPE_LAUNCHER", "process") != "process":
-            raise SettingsError("PERISCOPE_LAUNCHER must be process")
+        launcher = environ.get("PERISCOPE_LAUNCHER", "process")
+        if launcher not in ("process", "kubernetes"):
+            raise SettingsError("PERISCOPE_LAUNCHER must be process or kubernetes")
         command = tuple(shlex.split(environ.get("PERISCOPE_TRAINER_COMMAND", "")))
         return cls(
             work_dir=Path(required(environ, "PERISCOPE_WORK_DIR")).absolute(),
@@ -82,7 +96,9 @@ class Settings:
             stop_grace_s=whole_number(environ, "PERISCOPE_STOP_GRACE_S", cls.stop_grace_s),
             retry_backoff_s=_seconds(environ, "PERISCOPE_RETRY_BACKOFF_S", cls.retry_backoff_s),
             lease_ttl_s=whole_number(environ, "PERISCOPE_LEASE_TTL_S", cls.lease_ttl_s),
+            silent_after_s=_seconds(environ, "PERISCOPE_SILENT_AFTER_S", cls.silent_after_s),
             poll_s=_seconds(environ, "PERISCOPE_POLL_S", cls.poll_s),
+            kubernetes=KubernetesSettings.from_environ(environ) if launcher == "kubernetes" else None,
         )
 
 

@@ -22,7 +22,9 @@ from periscope_training.curves import find_epoch
 from periscope_training.datasets import Datasets
 from periscope_training.rules import JobWish, Spec, build_spec, request_digest
 
-NOT_OPTIONS = frozenset({"name", "dataset", "dataset_version", "input", "recipe", "allow_findings"})
+NOT_OPTIONS = frozenset(
+    {"name", "dataset", "dataset_version", "input", "recipe", "resources", "allow_findings"}
+)
 
 
 class KeyReused(Exception):
@@ -72,6 +74,8 @@ class Submissions:
         spec = self._keep_spec(job_id, spec)
         self._create(job_document.CHECKPOINT_KIND, job_id, job_document.new_checkpoint(job_id))
         body = job_document.new_job(spec, manifest["name"], self._now())
+        if request.resources is not None:
+            body["resources"] = request.resources.model_dump(exclude_none=True)
         return self._create(job_document.KIND, job_id, body)
 
     def submit_publication(

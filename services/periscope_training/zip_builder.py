@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from detectnet.bundle import DEPLOY, GRID_ONNX, BundleError, check_bundle, write_bundle
 from periscope import keys
@@ -17,6 +20,7 @@ from periscope_training.networks import BrokenNetwork, caffe_network, onnx_netwo
 from periscope_training.parity import BadParityFile, Parity, ParityImages, load_parity_images, measure_parity
 from periscope_training.publication import Body
 from periscope_training.publish import BuiltZip, NotPublishable
+from periscope_training.ssd_flavours import SsdFlavour, ssd_differences, ssd_flavours
 
 PARITY = "parity.npz"
 NEEDED = (DEPLOY, GRID_ONNX, PARITY)
@@ -40,8 +44,9 @@ class ZipBuilder:
         files = self._fetch(body["files"])
         stored = _load_stored(files)
         parity = _prove(files, stored)
+        ssd, parity = _make_ssd(files, stored, parity)
         golden = choose_golden(stored, (spec["network"]["width"], spec["network"]["height"]))
-        path = self._write(publication_id, zip_members(spec, body, files, golden))
+        path = self._write(publication_id, zip_members(spec, body, files, golden, ssd))
         ref = hash_file(path)
         warnings = () if golden.detections else (NO_GOLDEN_DETECTION,)
         built = BuiltZip(path, ref.sha256, ref.size_bytes, parity.as_dict(), warnings)
@@ -102,7 +107,25 @@ def _prove(files: Mapping[str, bytes], stored: ParityImages) -> Parity:
         parity = measure_parity(stored, caffe, onnx_network(files[GRID_ONNX]))
     except BrokenNetwork as error:
         raise NotPublishable(str(error)) from error
+    _require_equal(parity)
+    return parity
+
+
+def _make_ssd(
+    files: Mapping[str, bytes], stored: ParityImages, parity: Parity
+) -> tuple[dict[str, SsdFlavour], Parity]:
+    """The SSD networks, and the parity with theirs added."""
+    try:
+        flavours = ssd_flavours(files[GRID_ONNX])
+        scores, boxes = np.max([ssd_differences(stored, flavour) for flavour in flavours.values()], axis=0)
+    except BrokenNetwork as error:
+        raise NotPublishable(str(error)) from error
+    parity = replace(parity, ssd_scores=float(scores), ssd_boxes_px=float(boxes))
+    _require_equal(parity)
+    return flavours, parity
+
+
+def _require_equal(parity: Parity) -> None:
     broken = parity.broken_limits()
     if broken:
         raise NotPublishable(" ".join(broken), parity.as_dict())
-    return parity

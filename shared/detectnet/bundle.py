@@ -21,8 +21,8 @@ from detectnet.prototxt import Message, PrototxtError, parse_prototxt
 from detectnet.sizes import IllegalSize, require_grid_size
 
 __all__ = [
-    "DEPLOY", "DESCRIPTION", "GRID_ONNX", "LABELS", "SUMS", "BundleError", "BundleReport", "Member",
-    "check_bundle", "deploy_classes", "input_size", "write_bundle",
+    "DEPLOY", "DESCRIPTION", "GRID_ONNX", "LABELS", "SSD_LABELS", "SSD_ONNX", "SUMS", "BundleError",
+    "BundleReport", "Member", "check_bundle", "deploy_classes", "input_size", "write_bundle",
 ]  # fmt: skip
 
 SUMS = "SHA256SUMS"
@@ -30,6 +30,9 @@ DEPLOY = "deploy.prototxt"
 LABELS = "labels.txt"
 DESCRIPTION = "model.json"
 GRID_ONNX = "grid.onnx"
+SSD_ONNX = {"trt8": "model_trt8.onnx", "trt10": "model_trt10.onnx"}
+"""By flavour: for TensorRT below 10, and from 10 on."""
+SSD_LABELS = "labels_onnx.txt"
 MAX_TEXT_BYTES = 4 << 20
 MAX_LABEL_LENGTH = 511
 """jetson-inference reads label lines of at most this length."""

@@ -1,6 +1,7 @@
 """What a robot sees: the pre-processing and decoding of a stock jetson-inference, on numpy.
 
-After c/detectNet.cpp and c/tensorConvert.cu of dusty-nv/jetson-inference, the path of ``.caffemodel`` files.
+After c/detectNet.cpp and c/tensorConvert.cu of dusty-nv/jetson-inference: the path of ``.caffemodel`` files,
+and that of ``.onnx`` files, which it takes for SSD networks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from detectnet.images import Image
 FloatArray = npt.NDArray[np.float32]
 
 DEFAULT_THRESHOLD = 0.5
+SSD_CLUSTERING = 0.75
+"""Two boxes of a class become one when their overlap is more than this share of the larger."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,53 @@ def decode_caffe(
     # Sorted before clamping, so a box that reaches far out of the picture may come before a larger rest.
     detections.sort(key=lambda detection: -_area(detection[0]))
     return [_clamped(box, index, confidence, image_size) for box, index, confidence in detections]
+
+
+def preprocess_ssd(image: Image, width: int, height: int) -> FloatArray:
+    """Squash a picture [H,W,3] B,G,R by nearest neighbour: float32 [3,height,width], R,G,B in -1 to 1."""
+    pixels = preprocess_caffe(image, width, height)[::-1] / np.float32(255)
+    return np.ascontiguousarray((pixels - np.float32(0.5)) / np.float32(0.5))
+
+
+def decode_ssd(
+    scores: FloatArray,
+    boxes: FloatArray,
+    *,
+    image_size: tuple[int, int],
+    threshold: float = DEFAULT_THRESHOLD,
+    clustering: float = SSD_CLUSTERING,
+) -> list[JetsonDetection]:
+    """Boxes of one picture from scores [N,C+1], background first, and boxes [N,4] as shares of the picture.
+
+    Each row counts for its best class if that reaches the threshold. A box that overlaps an earlier one of
+    its class by more than ``clustering`` of the larger grows it to the union, with the higher of both scores.
+    The largest come first; classes are numbered without the background.
+    """
+    extent = np.array([*image_size, *image_size], np.float32)
+    known: list[tuple[FloatArray, int, float]] = []
+    for row, box in zip(scores[:, 1:], boxes * extent, strict=True):
+        index = int(row.argmax())
+        if row[index] >= threshold and np.isfinite(box).all():
+            _join(known, box.astype(np.float32), index, float(row[index]), clustering)
+    known.sort(key=lambda detection: -_area(detection[0]))
+    return [_clamped(box, index, confidence, image_size) for box, index, confidence in known]
+
+
+def _join(
+    known: list[tuple[FloatArray, int, float]],
+    box: FloatArray,
+    index: int,
+    confidence: float,
+    clustering: float,
+) -> None:
+    for position, (other, other_index, other_confidence) in enumerate(known):
+        sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+        overlap = float(sides.prod()) if (sides > 0).all() else 0.0
+        if other_index == index and overlap > clustering * max(_area(box), _area(other)):
+            union = np.concatenate([np.minimum(box[:2], other[:2]), np.maximum(box[2:], other[2:])])
+            known[position] = (union, index, max(confidence, other_confidence))
+            return
+    known.append((box, index, confidence))
 
 
 def _source(taken: int, wanted: int) -> npt.NDArray[np.int64]:

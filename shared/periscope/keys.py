@@ -66,9 +66,23 @@ def attempt_log(job_id: str, attempt: int) -> str:
     return f"{attempt_prefix(job_id, attempt)}log.txt"
 
 
-def attempt_epoch_file(job_id: str, attempt: int, step: int, name: str) -> str:
-    """A file written at a validation interval; it counts once the checkpoint document names it."""
-    return f"{attempt_prefix(job_id, attempt)}steps/{step:010d}/{name}"
+def attempt_pods_prefix(job_id: str, attempt: int) -> str:
+    """What is known of the attempt's pods on Kubernetes."""
+    return f"{attempt_prefix(job_id, attempt)}pods/"
+
+
+def attempt_pod(job_id: str, attempt: int, uid: str) -> str:
+    """One pod of the attempt: how it ended and what it wrote, kept before the cluster forgets it."""
+    return f"{attempt_pods_prefix(job_id, attempt)}{uid}"
+
+
+def attempt_epoch_file(job_id: str, attempt: int, step: int, name: str, claim: str = "") -> str:
+    """A file written at a validation interval; it counts once the checkpoint document names it.
+
+    ``claim`` keeps apart what two processes of one attempt write, of which only one counts.
+    """
+    folder = f"{step:010d}-{claim}" if claim else f"{step:010d}"
+    return f"{attempt_prefix(job_id, attempt)}steps/{folder}/{name}"
 
 
 def checkpoint_document(job_id: str) -> str:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.skip_policy import read_allowed_skips, reason_allowing
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = "tests.skip_policy"
 
 

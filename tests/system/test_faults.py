@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,69 +16,82 @@ from tests.system.loop import Observer, Stack, run_loop
 pytestmark = [pytest.mark.system, pytest.mark.timeout(420)]
 
 
+@dataclass(frozen=True)
 class Undisturbed:
-    """One loop without a fault: its model, and when each stage began."""
+    """A loop without a fault: its model, and how long it took."""
 
-    def __init__(self, stack: Stack, scratch: Path) -> None:
-        self.began: dict[str, float] = {}
-        start = time.monotonic()
-        self.model = run_loop(stack, "undisturbed", scratch, self._note(start))
-        self.seconds = time.monotonic() - start
-
-    def _note(self, start: float):  # type: ignore[no-untyped-def] # a closure for run_loop
-        return lambda stage: self.began.update({stage: time.monotonic() - start})
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack.serving(tmp_path_factory.mktemp("stack")) as stack:
-        yield stack
+    model: bytes
+    seconds: float
 
 
 @pytest.fixture(scope="module")
 def undisturbed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return Undisturbed(stack, tmp_path_factory.mktemp("undisturbed"))
+    start = time.monotonic()
+    model = run_loop(stack, "undisturbed", tmp_path_factory.mktemp("undisturbed"))
+    return Undisturbed(model, time.monotonic() - start)
 
 
-@pytest.mark.parametrize("victim", ["store", "dataset", "training", "registry", "trainer"])
+@pytest.mark.parametrize("victim", ["store", "dataset", "training", "registry"])
 def test_the_loop_survives_the_sudden_end_of(
     victim: str, stack: Stack, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
+    delay_s = random_moment().uniform(0, undisturbed.seconds)
+
+    def at_the_moment(ended: threading.Event) -> None:
+        ended.wait(delay_s)
+
+    assert_survives(victim, at_the_moment, stack, undisturbed, tmp_path)
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2], ids=lambda epochs: f"after {epochs} epochs")
+def test_the_loop_survives_the_sudden_end_of_the_trainer(
+    epochs: int, stack: Stack, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    delay_s = random_moment().uniform(0, 0.3)
+    earlier = stack.committed_epochs()
+
+    def after_the_epochs(ended: threading.Event) -> None:
+        while stack.pid("trainer") is None or stack.committed_epochs() < earlier + epochs:
+            if ended.wait(0.02):
+                return
+        ended.wait(delay_s)
+
+    assert_survives("trainer", after_the_epochs, stack, undisturbed, tmp_path)
+
+
+def random_moment() -> random.Random:
+    """Another moment in every run; its seed is shown with a failure."""
     seed = random.SystemRandom().randrange(1 << 30)
-    print(f"seed {seed}")  # Shown with a failure.
-    moment = random.Random(seed)
-    stages = undisturbed.began
-    if victim == "trainer":
-        begins = threading.Event()
-        delay_s = moment.uniform(0, stages["publishing"] - stages["training"])
-    else:
-        begins = threading.Event()
-        begins.set()
-        delay_s = moment.uniform(0, undisturbed.seconds)
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+def assert_survives(
+    victim: str,
+    wait: Callable[[threading.Event], None],
+    stack: Stack,
+    undisturbed: Undisturbed,
+    scratch: Path,
+) -> None:
+    """Run the loop, end the victim when ``wait`` returns, and compare with the undisturbed loop."""
     killed: list[int] = []
+    ended = threading.Event()
 
     def kill() -> None:
-        begins.wait()
-        if victim == "trainer":
-            # Counted from the program's start, so that there is one to end.
-            deadline = time.monotonic() + 60
-            while stack.pid("trainer") is None and time.monotonic() < deadline:
-                time.sleep(0.02)
-            delay = min(delay_s, 3.0)
-        else:
-            delay = delay_s
-        time.sleep(delay)
-        killed.append(stack.kill(victim))
+        wait(ended)
+        if not ended.is_set():
+            killed.append(stack.kill(victim))
 
     killer = threading.Thread(target=kill, daemon=True)
     with Observer(stack) as observer:
         killer.start()
-        model = run_loop(
-            stack, f"killed-{victim}", tmp_path, lambda stage: begins.set() if stage == "training" else None
-        )
-        killer.join(60)
+        try:
+            model = run_loop(stack, scratch.name, scratch)
+        finally:
+            ended.set()
+            killer.join(60)
 
-    assert killed, f"{victim} was never ended"
+    assert killed, f"{victim} was not ended before the loop was over"
     assert model == undisturbed.model
     assert observer.violations == []
     assert observer.looks > 0

@@ -15,6 +15,21 @@ from periscope.wire.training_options import InputSize, NotNegative, Positive, Ra
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=20)]
+
+
+class ResourceWish(RequestModel):
+    """What a job asks for of a machine, where it needs less than an administrator has set; never more."""
+
+    gpus: int | None = Field(None, ge=0, le=64, description="For each node")
+    nodes: int | None = Field(None, ge=1, le=64)
+    cpu: Quantity | None = Field(None, description="Processors, as Kubernetes writes them: 2 or 500m")
+    memory: Quantity | None = Field(None, description="As Kubernetes writes it: 8Gi")
+    shared_memory: Quantity | None = None
+    scratch: Quantity | None = Field(None, description="Disk for the copy of the data set")
+    max_runtime_s: int | None = Field(None, ge=60, description="The job's attempt ends after so long")
+
+
 class JobRequest(TrainingOptions):
     """A training job on one version of a dataset."""
 
@@ -25,6 +40,7 @@ class JobRequest(TrainingOptions):
         None, description="Default: the size of the dataset's images after padding and resizing"
     )
     recipe: str = Field("default", max_length=40)
+    resources: ResourceWish | None = Field(None, description="Only on Kubernetes")
     allow_findings: list[Annotated[str, Field(max_length=40)]] = Field(
         default=[], max_length=64, description="Codes of the dataset's error findings to train in spite of"
     )
@@ -98,6 +114,7 @@ class AttemptResponse(ResponseModel):
     exit_code: int | None
     reason: str
     counted: bool = Field(description="Whether it counts against the limit of retries")
+    preemptions: int = Field(0, description="Times the cluster took it away and started it again")
 
 
 class ErrorReportResponse(ResponseModel):

@@ -30,6 +30,8 @@ class ParityResponse(ResponseModel):
     boxes_px: float | None = Field(description="OpenCV on the Caffe pair; at most 0.01")
     onnx_coverage: float | None = Field(description="onnxruntime on grid.onnx; at most 1e-4")
     onnx_boxes_px: float | None = Field(description="onnxruntime on grid.onnx; at most 0.01")
+    ssd_scores: float | None = Field(None, description="onnxruntime on model_trt*.onnx; at most 1e-4")
+    ssd_boxes_px: float | None = Field(None, description="onnxruntime on model_trt*.onnx; at most 0.01")
 
 
 class PublicationResponse(ResponseModel):

@@ -12,6 +12,8 @@ from detectnet.prototxt import deploy_prototxt
 from detectnet.sizes import IllegalSize
 from tests.unit.detectnet.networks import FloatArray, Weights, random_input, random_weights
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(64, 48), (48, 112), (160, 96), (352, 176), (32, 32)]
 
 

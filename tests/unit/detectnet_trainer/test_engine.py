@@ -14,7 +14,7 @@ from detectnet_trainer.checkpoint import (
     restore_checkpoint,
     write_durably,
 )
-from detectnet_trainer.engine import NotFinite, StepReport
+from detectnet_trainer.engine import NotFinite, StepReport, TooLarge
 from detectnet_trainer.evaluate import evaluate
 from detectnet_trainer.export import export_snapshot
 from detectnet_trainer.model import weights_of
@@ -103,7 +103,7 @@ def test_a_machine_of_another_precision_goes_on_with_a_warning(tmp_path: Path) -
     content = dump_checkpoint(first.trainer, {**first.training, "precision": "bf16"})
 
     assert restore_checkpoint(other.trainer, other.training, content) == [
-        "this machine goes on in fp32; until here it was bf16"
+        "this machine goes on with precision fp32; until here it was bf16"
     ]
     assert other.trainer.step == 2
 
@@ -193,3 +193,46 @@ def test_it_overfits_four_pictures(tmp_path: Path) -> None:
 
     assert found.all_zero_coverage_loss > 0
     assert found.loss_coverage < 0.5 * found.all_zero_coverage_loss
+
+
+class SmallDevice:
+    """A network on a device that holds so many pictures at once."""
+
+    def __init__(self, session: Session, holds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        forward = session.trainer.model.forward
+        self.sizes: list[int] = []
+
+        def forward_or_fail(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            self.sizes.append(len(images))
+            if len(images) > holds:
+                raise torch.OutOfMemoryError("no room")
+            return forward(images)
+
+        monkeypatch.setattr(session.trainer.model, "forward", forward_or_fail)
+
+
+def test_a_batch_that_does_not_fit_is_taken_in_pieces_and_means_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(network, "DROPOUT_RATIO", 0.0)
+    given = {"batch_size": 5, "learning_rate": 1e-4, "solver": "sgd"}
+    whole, pieces = session_of(tmp_path / "a", **given), session_of(tmp_path / "b", **given)
+    device = SmallDevice(pieces, 2, monkeypatch)
+
+    expected, found = run_to(whole, 2), run_to(pieces, 2)
+
+    assert device.sizes == [5, 3, 2, 2, 1, 2, 2, 1]
+    assert "in pieces of 2, and the effective batch stays 5" in capsys.readouterr().err
+    assert found[1].loss_coverage == pytest.approx(expected[1].loss_coverage, rel=1e-4)
+    for name, weights in weights_of(whole.trainer.model).items():
+        np.testing.assert_allclose(weights_of(pieces.trainer.model)[name], weights, atol=1e-5, err_msg=name)
+
+
+def test_a_picture_that_does_not_fit_alone_is_said_to_be_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_of(tmp_path)
+    SmallDevice(session, 0, monkeypatch)
+
+    with pytest.raises(TooLarge, match="choose a smaller network input"):
+        run_to(session)

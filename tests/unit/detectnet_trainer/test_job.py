@@ -167,7 +167,8 @@ def test_only_the_newest_two_checkpoints_are_kept(store: Watched, tmp_path: Path
     run(store, job_id, tmp_path)
     kept = [key for key in store.keys(keys.job_prefix(job_id)) if key.endswith("checkpoint.pt")]
 
-    assert kept == [keys.attempt_epoch_file(job_id, 1, step, "checkpoint.pt") for step in (6, 9)]
+    claim = committed(store, job_id)["claim"]
+    assert kept == [keys.attempt_epoch_file(job_id, 1, step, "checkpoint.pt", claim) for step in (6, 9)]
     assert committed(store, job_id)["latest"]["file"]["key"] == kept[-1]
 
 
@@ -276,7 +277,7 @@ def test_an_attempt_that_is_overtaken_ends_and_writes_nothing_that_counts(
     job_id = store_job(store, options(epochs=2))
 
     def overtake(key: str) -> None:
-        if key.endswith("steps/0000000006/checkpoint.pt"):
+        if "steps/0000000006" in key and key.endswith("checkpoint.pt"):
             store.before_write = nothing
             Documents(store).update("checkpoints", job_id, lambda body: body | {"attempt": 2})
 

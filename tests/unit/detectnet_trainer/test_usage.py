@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ASK = (
     "import sys, os, detectnet_trainer.__main__ as command; loaded = 'torch' in sys.modules; "
     "code = command.main(['predict', 'nowhere', 'nothing.png']); "

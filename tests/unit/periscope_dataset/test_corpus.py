@@ -11,6 +11,8 @@ from periscope_dataset.explanations import EXPLANATIONS
 from tests.dataset_corpus import Case, hopeless, odd, refused, sound
 from tests.unit.periscope_dataset.conftest import House
 
+pytestmark = pytest.mark.slow
+
 BROKEN = refused() | hopeless() | odd()
 SOUND = sound()
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "dataset-findings.md"

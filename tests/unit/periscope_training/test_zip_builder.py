@@ -7,9 +7,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 
 from detectnet.bundle import check_bundle
+from detectnet.jetson import decode_ssd, preprocess_ssd
 from detectnet.prototxt import parse_prototxt
 from detectnet.recipes import resolve_training
 from periscope import keys
@@ -26,6 +28,8 @@ from tests.unit.periscope_training.epoch_files import (
     save_epoch_files,
 )
 from tests.unit.periscope_training.service import committed_epoch
+
+pytestmark = pytest.mark.slow
 
 SPEC = {
     "job_id": "01JOB",
@@ -65,7 +69,10 @@ def test_the_zip_is_one_that_a_robot_can_use(builder: ZipBuilder, memory_store: 
         "grid.onnx",
         "info.json",
         "labels.txt",
+        "labels_onnx.txt",
         "model.json",
+        "model_trt10.onnx",
+        "model_trt8.onnx",
         "solver.prototxt",
         "train_val.prototxt",
         CAFFEMODEL,
@@ -78,6 +85,8 @@ def test_opencv_computes_what_was_stored(builder: ZipBuilder, memory_store: Memo
     assert parity["images"] == 2
     assert parity["coverage"] < 1e-4
     assert parity["boxes_px"] < 0.01
+    assert parity["ssd_scores"] < 1e-4
+    assert parity["ssd_boxes_px"] < 0.01
 
 
 def test_the_description_says_how_to_run_the_model_and_where_it_comes_from(
@@ -123,6 +132,30 @@ def test_the_golden_image_has_detections_that_the_zips_own_network_finds(
     )
     found = decode_caffe(*outputs, image_size=(WIDTH, HEIGHT), network_size=(WIDTH, HEIGHT))
 
+    assert expected
+    assert [box["class"] for box in expected] == [detection.class_index for detection in found]
+    for box, detection in zip(expected, found, strict=True):
+        assert box["xyxy"] == pytest.approx(detection.xyxy, abs=0.02)
+
+
+@pytest.mark.parametrize(("flavour", "shape"), [("trt8", (1, -1, 3)), ("trt10", (-1, 3))])
+def test_a_robots_onnx_path_finds_the_golden_boxes_by_the_zip_alone(
+    flavour: str, shape: tuple[int, ...], builder: ZipBuilder, memory_store: MemoryStore
+) -> None:
+    files = members(builder.build("01PUB", publication(memory_store, epoch_files())).path)
+    described = json.loads(files["model.json"])["flavours"][flavour]
+    expected = json.loads(files["golden/expected.json"])["flavours"][flavour]["boxes"]
+    image = cv2.imdecode(np.frombuffer(files["golden/image.png"], np.uint8), cv2.IMREAD_COLOR)
+    session = onnxruntime.InferenceSession(files[described["model"]], providers=["CPUExecutionProvider"])
+
+    # As a stock detectnet is told on its command line: names of blobs, and labels with the background first.
+    told = dict(word.removeprefix("--").split("=") for word in described["command_line"][1:])
+    given = {told["input-blob"]: preprocess_ssd(image, WIDTH, HEIGHT)[None]}
+    scores, boxes = session.run([told["output-cvg"], told["output-bbox"]], given)
+    found = decode_ssd(scores.reshape(-1, 3), boxes.reshape(-1, 4), image_size=(WIDTH, HEIGHT))
+
+    assert scores.reshape(shape).shape == scores.shape
+    assert files[told["labels"]] == b"BACKGROUND\nbuoy\ngate\n"
     assert expected
     assert [box["class"] for box in expected] == [detection.class_index for detection in found]
     for box, detection in zip(expected, found, strict=True):
@@ -199,7 +232,11 @@ def test_a_network_that_detects_nothing_is_published_with_a_warning(
 
     assert built.warnings == (NO_GOLDEN_DETECTION,)
     expected = json.loads(members(built.path)["golden/expected.json"])
-    assert expected["flavours"]["caffe"]["boxes"] == []
+    assert {name: flavour["boxes"] for name, flavour in expected["flavours"].items()} == {
+        "caffe": [],
+        "trt8": [],
+        "trt10": [],
+    }
 
 
 def test_a_discarded_zip_is_gone_and_can_be_built_again(

@@ -1,0 +1,32 @@
+"""`make bench`: every comparison, in one table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+
+from tests.bench import detectnet
+from tests.bench.measure import table
+
+GROUPS = {"detectnet": detectnet.rows}
+
+
+def main() -> None:
+    """Measure the named groups, or all, and print the table."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", choices=[[], *GROUPS], help="default: all")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rows = []
+    for name in given.groups or GROUPS:
+        for row in GROUPS[name](given.threads):
+            print(row.to_markdown(), file=sys.stderr, flush=True)
+            rows.append(row)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

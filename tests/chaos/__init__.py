@@ -1,0 +1,1 @@
+"""The whole system under load and faults, and an auditor that says whether a promise was broken: `make chaos`."""

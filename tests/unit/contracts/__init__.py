@@ -1,0 +1,1 @@
+"""What the services promise in public: their OpenAPI documents as they stand in docs/openapi."""
