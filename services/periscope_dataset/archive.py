@@ -7,7 +7,6 @@ occurs twice, and whatever would unpack without bound. A file that is cut off or
 from __future__ import annotations
 
 import gzip
-import io
 import stat
 import tarfile
 import zipfile
@@ -17,8 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO
 
+from periscope_dataset.bounded import Bounded, Readable
 from periscope_dataset.findings import Finding, IngestRefused
 from periscope_dataset.layout import Place, place_of
 
@@ -50,12 +50,6 @@ class Member:
     """As the archive names it; good for messages only."""
     place: Place
     size_bytes: int
-
-
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-    def tell(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,7 @@ def _write(entry: _Entry, path: Path) -> None:
 
 
 def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
-    with zipfile.ZipFile(_Bounded(file, MAX_ZIP_DIRECTORY_BYTES)) as archive:
+    with zipfile.ZipFile(Bounded(file, MAX_ZIP_DIRECTORY_BYTES)) as archive:
         for info in archive.infolist():
             if not info.is_dir() and info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise zipfile.BadZipFile(f"{info.filename} is packed by a method other than deflate")
@@ -142,8 +136,8 @@ def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
         _read_to_end(content)
 
 
-def _plain_tar_entries(file: _Readable) -> Iterator[_Entry]:
-    bounded = _Bounded(file, MAX_TAR_HEADER_BYTES)
+def _plain_tar_entries(file: Readable) -> Iterator[_Entry]:
+    bounded = Bounded(file, MAX_TAR_HEADER_BYTES)
     with tarfile.TarFile(fileobj=bounded, mode="r") as tar:
         while (info := tar.next()) is not None:
             yield _Entry(info.name, info.size, info.isreg(), info.isdir(), partial(_open_tar, tar, info))
@@ -158,50 +152,13 @@ def _open_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     return content
 
 
-def _read_to_end(content: _Readable) -> None:
+def _read_to_end(content: Readable) -> None:
     """The checksum of a gzip file comes last, and is looked at by who gets there."""
     left = MAX_TAR_TAIL_BYTES
     while chunk := content.read(CHUNK_BYTES):
         left -= len(chunk)
         if left < 0:
             _refuse("bomb", None, "the archive goes on without end behind its last file", "pack it again")
-
-
-class _Bounded:
-    """A file of which a careless reader gets no more than ``limit`` bytes at once."""
-
-    def __init__(self, file: _Readable, limit: int) -> None:
-        self._file = file
-        self._limit = limit
-        self._last = b""
-
-    def read(self, size: int = -1) -> bytes:
-        if size > self._limit:
-            raise _directory_too_big(self._limit)
-        self._last = self._file.read(self._limit + 1 if size < 0 else size)
-        if len(self._last) > self._limit:
-            raise _directory_too_big(self._limit)
-        return self._last
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        """The file belongs to the caller."""
-
-    def write(self, _: bytes) -> int:
-        raise io.UnsupportedOperation("this file is for reading")
-
-    def require_end_mark(self) -> None:
-        """Python takes a tar for whole that ends at a member's edge; a whole one ends in a block of zeros."""
-        if self._last != tarfile.NUL * tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("the tar file has no end mark")
 
 
 def _limit_bytes(packed_bytes: int) -> int:
@@ -273,11 +230,6 @@ def _shown(name: str) -> str:
 
 def _refuse(code: str, file: str | None, message: str, advice: str) -> None:
     raise IngestRefused(Finding(code, message, advice, file))
-
-
-def _directory_too_big(limit: int) -> IngestRefused:
-    message = f"the archive's table of contents has more than {limit} bytes"
-    return IngestRefused(Finding("archive_too_big", message, "pack it as .tar.gz, or split the data set"))
 
 
 @contextmanager
