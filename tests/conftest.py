@@ -20,14 +20,15 @@ def memory_store() -> MemoryStore:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A real S3 server for the whole run."""
-    server = _start(tmp_path_factory)
+    server = start_seaweedfs(tmp_path_factory)
     try:
         yield server
     finally:
         server.kill()
 
 
-def _start(tmp_path_factory: pytest.TempPathFactory) -> SeaweedFS:
+def start_seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> SeaweedFS:
+    """A server of its own; it gives room for some hundred buckets, by the free space of the disk."""
     for last_try in (False, False, True):
         server = SeaweedFS(tmp_path_factory.mktemp("seaweedfs"))
         server.start()
