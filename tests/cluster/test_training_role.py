@@ -85,6 +85,8 @@ class Account:
             attempted(lambda: launcher.release(run))
             if made and ("jobs", "patch") not in self.refusals():
                 node.run(node.next_pod(self.namespace))
+                # The watch tells of the running pod in its own time; asked for at once, there is no log yet.
+                time.sleep(2)
             attempted(lambda: launcher.log(run))
             attempted(lambda: cluster.events("Job", "train-01job-1"))
             attempted(launcher.runs)
