@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detectnet.classes import ClassMap, UnknownClass
-from detectnet.coverage import writing_order
-from detectnet.images import IMAGE_SUFFIXES, ImageError, decode_image, pad_image, resize_image, scale_boxes
-from detectnet.kitti import KittiObject, LabelError, parse_label
+from detectnet.classes import ClassMap
+from detectnet.images import IMAGE_SUFFIXES
+from detectnet.kitti import LabelError, parse_label
+from detectnet.samples import BadData, InputOptions, SourceImage, input_options, prepare
+
+__all__ = [
+    "BadData", "InputOptions", "SourceImage", "Split", "build_folder_split", "build_split",
+    "class_names_of_folder", "input_options", "prepare", "read_kitti_folder",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float32]
 
 DECODERS = 2
 CHUNK_IMAGES = 64
-
-
-class BadData(ValueError):
-    """A picture or label cannot be used; the text names the file."""
-
-
-@dataclass(frozen=True)
-class SourceImage:
-    """One labelled picture as it came: file bytes and label text."""
-
-    name: str
-    image: bytes
-    label: str
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """How pictures become network input."""
-
-    width: int
-    height: int
-    classes: ClassMap
-    pad: tuple[int, int] | None = None
-    """Width and height to pad to before the resize, or None."""
-    min_box_size: float = 0.0
-    """Objects narrower or lower than this, in pixels of the file, become don't care."""
 
 
 @dataclass(frozen=True)
@@ -133,43 +111,3 @@ def build_folder_split(folder: Path, size: tuple[int, int], classes: ClassMap, c
     """A KITTI folder's pictures at a size (width, height), in the new file ``cache``. Raises BadData."""
     count = sum(1 for path in (folder / "images").rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     return build_split(read_kitti_folder(folder), count, InputOptions(*size, classes), cache)
-
-
-def prepare(
-    source: SourceImage, options: InputOptions
-) -> tuple[npt.NDArray[np.uint8], FloatArray, npt.NDArray[np.int64]]:
-    """One picture [H,W,3], its boxes [m,4] and class indices [m] at the network's size. Raises BadData."""
-    try:
-        image = decode_image(source.image)
-        if options.pad is not None:
-            image = pad_image(image, *options.pad)
-        objects = parse_label(source.label, f"{Path(source.name).stem}.txt")
-        indices = [_class_index(item, options) for item in objects]
-    except (ImageError, LabelError, UnknownClass) as error:
-        raise BadData(f"{source.name}: {error}") from error
-    order = writing_order(objects)
-    boxes = np.array([objects[index].xyxy for index in order], np.float32).reshape(-1, 4)
-    size = (image.shape[1], image.shape[0])
-    scaled = scale_boxes(boxes, size, (options.width, options.height))
-    ordered = np.array([indices[index] for index in order], np.int64)
-    return resize_image(image, options.width, options.height), scaled, ordered
-
-
-def input_options(spec: Mapping[str, Any], *, validation: bool) -> InputOptions:
-    """From a job's spec; the minimum box size counts for validation only."""
-    network, dataset = spec["network"], spec.get("options_of_dataset") or {}
-    pad = dataset.get("pad")
-    return InputOptions(
-        width=network["width"],
-        height=network["height"],
-        classes=ClassMap(network["classes"]),
-        pad=(pad["width"], pad["height"]) if pad else None,
-        min_box_size=float(dataset.get("val_min_box_size") or 0) if validation else 0.0,
-    )
-
-
-def _class_index(item: KittiObject, options: InputOptions) -> int:
-    index = options.classes.index_of(item.type)
-    left, top, right, bottom = item.xyxy
-    too_small = min(right - left, bottom - top) < options.min_box_size
-    return -1 if index is None or too_small else index

@@ -67,8 +67,11 @@ class Gallery:
 
     def objects(self, manifest: Manifest, split: str, entry: Entry) -> list[KittiObject]:
         """The picture's labelled objects, in file order."""
-        label = self._read(manifest, split, entry, "label").decode()
-        return parse_label(label, f"{entry['key']}.txt")
+        return parse_label(self.label(manifest, split, entry), f"{entry['key']}.txt")
+
+    def label(self, manifest: Manifest, split: str, entry: Entry) -> str:
+        """The picture's KITTI label file."""
+        return self._read(manifest, split, entry, "label").decode()
 
     def drawn(self, manifest: Manifest, split: str, entry: Entry) -> bytes:
         """The picture with its boxes, as PNG."""

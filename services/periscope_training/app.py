@@ -30,6 +30,8 @@ from periscope.web.problems import NotFound, Unavailable, Unprocessable, map_err
 from periscope_training.cluster_view import WatchedView
 from periscope_training.curves import NoSuchEpoch
 from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
+from periscope_training.epoch_files import EpochFileGone, EpochFiles
+from periscope_training.evaluating import Evaluator
 from periscope_training.gauges import RunGauges
 from periscope_training.http_datasets import HttpDatasets
 from periscope_training.http_registry import HttpRegistry
@@ -38,8 +40,11 @@ from periscope_training.kubernetes_api import KubernetesApi, connect
 from periscope_training.kubernetes_launcher import KubernetesLauncher
 from periscope_training.launcher import Launcher, LauncherUnavailable
 from periscope_training.leadership import Leadership
-from periscope_training.leading import JobLoop, Photographer, PublishLoop
+from periscope_training.leading import EvaluateLoop, JobLoop, Photographer, PublishLoop
+from periscope_training.networks import BrokenNetwork
 from periscope_training.pod_records import PodRecords
+from periscope_training.predicting import PictureTooLarge, Predictor
+from periscope_training.prediction_routes import PredictionApi, evaluation_routes, prediction_routes
 from periscope_training.process_launcher import ProcessLauncher
 from periscope_training.progress import ProgressRecords
 from periscope_training.publication_routes import publication_routes
@@ -77,7 +82,9 @@ class TrainingService:
     app: OpenAPI
     job_worker: Worker
     publish_worker: Worker
+    evaluate_worker: Worker
     job_loop: JobLoop
+    evaluate_loop: EvaluateLoop
     leadership: Leadership
     launcher: Launcher
 
@@ -85,6 +92,7 @@ class TrainingService:
         """Begin the background work."""
         self.job_worker.start()
         self.publish_worker.start()
+        self.evaluate_worker.start()
 
     def stop(self) -> None:
         """End the background work, let runs that cannot stay alone checkpoint, and let another lead."""
@@ -92,6 +100,7 @@ class TrainingService:
         self.job_worker.stop()
         self.launcher.close()
         self.publish_worker.stop()
+        self.evaluate_worker.stop()
         self.leadership.release()
 
 
@@ -123,8 +132,15 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
         wake=lambda: _wake_all((job_worker, publish_worker)),
         now=now,
     )
-    app = _create_app(api, Tokens(documents, settings.admin_token), gauges)
-    return TrainingService(app, job_worker, publish_worker, job_loop, leadership, adapters.launcher)
+    files = EpochFiles(documents, adapters.store)
+    predictor = Predictor(files)
+    evaluator = Evaluator(documents, files, adapters.datasets, predictor, now)
+    evaluate_loop = EvaluateLoop(leadership, evaluator)
+    evaluate_worker = Worker("training-evaluations", evaluate_loop.step)
+    predictions = PredictionApi(documents, files, adapters.datasets, predictor, evaluate_worker.wake, now)
+    app = _create_app(api, predictions, Tokens(documents, settings.admin_token), gauges)
+    workers = (job_worker, publish_worker, evaluate_worker)
+    return TrainingService(app, *workers, job_loop, evaluate_loop, leadership, adapters.launcher)
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
@@ -169,7 +185,7 @@ def _loop_settings(settings: Settings) -> LoopSettings:
     )
 
 
-def _create_app(api: Api, tokens: Tokens, gauges: RunGauges) -> OpenAPI:
+def _create_app(api: Api, predictions: PredictionApi, tokens: Tokens, gauges: RunGauges) -> OpenAPI:
     metrics = CollectorRegistry()
     metrics.register(gauges)
     app = create_service_app(
@@ -179,11 +195,21 @@ def _create_app(api: Api, tokens: Tokens, gauges: RunGauges) -> OpenAPI:
         store_ready=lambda: _require_answer(api.store),
         metrics_registry=metrics,
     )
-    for routes in (job_routes(api), curve_routes(api), progress_routes(api), publication_routes(api)):
+    for routes in (
+        job_routes(api),
+        curve_routes(api),
+        progress_routes(api),
+        publication_routes(api),
+        prediction_routes(predictions),
+        evaluation_routes(predictions),
+    ):
         app.register_api(routes)
     answers = {
         DocumentMissing: NotFound,
         NoSuchEpoch: NotFound,
+        EpochFileGone: NotFound,
+        BrokenNetwork: Unprocessable,
+        PictureTooLarge: Unprocessable,
         KeyReused: Unprocessable,
         DatasetsUnavailable: Unavailable,
         LauncherUnavailable: Unavailable,

@@ -1,18 +1,20 @@
-"""The seam to the dataset service, as far as jobs need it: find a version and read its manifest.
+"""The seam to the dataset service, as far as this service needs it.
+
+Jobs need versions and their manifests; trying a network needs pictures and their objects.
 
 Failures: DatasetMissing (name another) and DatasetsUnavailable (try again later).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 Manifest = Mapping[str, Any]
 
 
 class DatasetMissing(LookupError):
-    """No such dataset, or no such version of it."""
+    """No such dataset, no such version of it, or no such picture in it."""
 
 
 class DatasetsUnavailable(Exception):
@@ -27,3 +29,12 @@ class Datasets(Protocol):
 
         Raises DatasetMissing.
         """
+
+    def picture(self, dataset: str, version: int | None, split: str, key: str) -> bytes:
+        """A picture's file as it was uploaded. Raises DatasetMissing."""
+
+    def pictures(self, dataset: str, version: int | None, split: str) -> Iterator[str]:
+        """Keys of a split's pictures, in the order of their names. Raises DatasetMissing."""
+
+    def label(self, dataset: str, version: int | None, split: str, key: str) -> str:
+        """A picture's KITTI label file. Raises DatasetMissing."""

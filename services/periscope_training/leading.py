@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from periscope.documents import Document, DocumentMissing, Documents
+from periscope_training.evaluating import Evaluator
 from periscope_training.gauges import Picture, RunGauges, RunPicture, is_shown
 from periscope_training.job_document import CHECKPOINT_KIND, KIND
 from periscope_training.leadership import Leadership
@@ -68,6 +69,20 @@ class PublishLoop:
             return IDLE_S
         wait = self._publisher.publish_all(self._leadership.is_held)
         return IDLE_S if wait is None else min(wait, IDLE_S)
+
+
+class EvaluateLoop:
+    """One step: work off evaluations, while this replica leads."""
+
+    def __init__(self, leadership: Leadership, evaluator: Evaluator) -> None:
+        self._leadership = leadership
+        self._evaluator = evaluator
+
+    def step(self) -> float:
+        """Do what is to be done now; return seconds until the next step."""
+        if self._leadership.is_held():
+            self._evaluator.evaluate_all(self._leadership.is_held)
+        return IDLE_S
 
 
 class Photographer:

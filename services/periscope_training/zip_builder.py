@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +13,8 @@ import numpy as np
 from detectnet.bundle import DEPLOY, GRID_ONNX, BundleError, check_bundle, write_bundle
 from periscope import keys
 from periscope.blobs import hash_file
-from periscope.store import ObjectMissing, ObjectStore
+from periscope.store import ObjectStore
+from periscope_training.epoch_files import EpochFileGone, read_committed
 from periscope_training.model_zip import NO_GOLDEN_DETECTION, caffemodel_name, choose_golden, zip_members
 from periscope_training.networks import BrokenNetwork, caffe_network, onnx_network
 from periscope_training.parity import BadParityFile, Parity, ParityImages, load_parity_images, measure_parity
@@ -24,7 +24,6 @@ from periscope_training.ssd_flavours import SsdFlavour, ssd_differences, ssd_fla
 
 PARITY = "parity.npz"
 NEEDED = (DEPLOY, GRID_ONNX, PARITY)
-MAX_FILE_BYTES = 1 << 30
 
 
 class ZipBuilder:
@@ -77,21 +76,11 @@ class ZipBuilder:
     def _fetch(self, files: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
         try:
             names = [*NEEDED, caffemodel_name(files)]
-            return {name: self._fetch_one(name, files[name]) for name in names}
+            return {name: read_committed(self._store, name, files[name]) for name in names}
         except KeyError as error:
             raise NotPublishable(f"The epoch has no file {error}.") from error
-
-    def _fetch_one(self, name: str, described: Mapping[str, Any]) -> bytes:
-        size_bytes = described["size_bytes"]
-        if size_bytes > MAX_FILE_BYTES:
-            raise NotPublishable(f"{name} has {size_bytes} bytes; at most {MAX_FILE_BYTES} are taken.")
-        try:
-            content = self._store.get(described["key"]).body
-        except ObjectMissing as error:
-            raise NotPublishable(f"{name} of the epoch is not in the store any more.") from error
-        if hashlib.sha256(content).hexdigest() != described["sha256"]:
-            raise NotPublishable(f"{name} in the store is not the file that was committed (SHA-256 differs).")
-        return content
+        except EpochFileGone as error:
+            raise NotPublishable(str(error)) from error
 
 
 def _load_stored(files: Mapping[str, bytes]) -> ParityImages:

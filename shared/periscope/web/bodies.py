@@ -21,13 +21,15 @@ MAX_BODY_BYTES = 1 << 20
 View = TypeVar("View", bound=Callable[..., Any])
 
 _ATTRIBUTE = "periscope_media_types"
+_LIMIT = "periscope_max_body_bytes"
 
 
-def accepts(*media_types: str) -> Callable[[View], View]:
-    """Mark a view that takes other bodies than JSON."""
+def accepts(*media_types: str, max_bytes: int = MAX_BODY_BYTES) -> Callable[[View], View]:
+    """Mark a view that takes other bodies than JSON, up to a size."""
 
     def mark(view: View) -> View:
         setattr(view, _ATTRIBUTE, media_types)
+        setattr(view, _LIMIT, max_bytes)
         return view
 
     return mark
@@ -42,7 +44,9 @@ def install_body_check(app: Flask) -> None:
     def check_body() -> None:
         if request.endpoint is None or not _has_body():
             return
-        wanted: tuple[str, ...] | None = getattr(app.view_functions[request.endpoint], _ATTRIBUTE, None)
+        view = app.view_functions[request.endpoint]
+        wanted: tuple[str, ...] | None = getattr(view, _ATTRIBUTE, None)
+        request.max_content_length = getattr(view, _LIMIT, MAX_BODY_BYTES)
         if request.mimetype not in (wanted or ("application/json",)):
             names = " or ".join(wanted or ("application/json",))
             raise UnsupportedMediaType(f"send {names}, not {request.mimetype or 'an unnamed type'}")
@@ -50,6 +54,8 @@ def install_body_check(app: Flask) -> None:
             _require_json()
         elif not request.content_length:
             raise LengthRequired("send the body with its Content-Length")
+        elif request.content_length > request.max_content_length:
+            raise RequestEntityTooLarge
 
 
 class StrictJSON(DefaultJSONProvider):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from periscope.documents import Documents
 from periscope.wire.jobs import JobRequest
 from periscope_training import job_document
+from periscope_training.datasets import DatasetMissing
 from periscope_training.reconcile import LoopSettings, Reconciler
 from periscope_training.submit import Submissions
 from tests.unit.periscope_training.fake_launcher import FakeLauncher, World
@@ -32,10 +34,27 @@ class FakeDatasets:
     def __init__(self) -> None:
         self.manifests: list[dict[str, Any]] = [MANIFEST]
         self.asked: list[tuple[str, int | None]] = []
+        self.labelled: dict[tuple[str, str], tuple[bytes, str]] = {}
+        """Picture file and KITTI label by split and key."""
 
     def manifest(self, dataset: str, version: int | None) -> dict[str, Any]:
         self.asked.append((dataset, version))
         return self.manifests[-1]
+
+    def picture(self, dataset: str, version: int | None, split: str, key: str) -> bytes:
+        return self._labelled(split, key)[0]
+
+    def pictures(self, dataset: str, version: int | None, split: str) -> Iterator[str]:
+        yield from sorted(key for at, key in self.labelled if at == split)
+
+    def label(self, dataset: str, version: int | None, split: str, key: str) -> str:
+        return self._labelled(split, key)[1]
+
+    def _labelled(self, split: str, key: str) -> tuple[bytes, str]:
+        try:
+            return self.labelled[split, key]
+        except KeyError:
+            raise DatasetMissing(f"The split {split} has no picture {key!r}.") from None
 
 
 class Clock:

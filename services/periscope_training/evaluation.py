@@ -1,0 +1,120 @@
+"""The evaluation document: a split through an epoch's network, and how far that is. No I/O."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from detectnet.clustering import ClusterOptions, cluster_detections, cluster_ground_truth
+from detectnet.coverage import encode_targets
+from detectnet.decoders import Decoder, Detection, Network, detect, prepare
+from detectnet.images import decode_image
+from detectnet.metrics import Counts, class_score, score_image
+from detectnet.samples import InputOptions, SourceImage, labelled_boxes
+from detectnet.samples import prepare as prepare_sample
+from periscope.clock import to_rfc3339
+
+KIND = "evaluations"
+QUEUED, RUNNING, SUCCEEDED, FAILED = "QUEUED", "RUNNING", "SUCCEEDED", "FAILED"
+FINAL_STATES = frozenset({SUCCEEDED, FAILED})
+
+Body = dict[str, Any]
+
+
+def new_evaluation(
+    job_id: str, epoch: Mapping[str, Any], wish: Mapping[str, Any], dataset: Mapping[str, Any], now: datetime
+) -> Body:
+    """The document of an evaluation that waits.
+
+    ``wish`` has split, decoder and threshold; ``dataset`` is the manifest of the version.
+    """
+    at = to_rfc3339(now)
+    return {
+        "job_id": job_id,
+        "epoch": epoch["epoch"],
+        "step": epoch["step"],
+        "dataset": {"id": dataset["dataset_id"], "version": dataset["version"], "name": dataset["name"]},
+        "split": wish["split"],
+        "decoder": wish["decoder"],
+        "threshold": wish["threshold"],
+        "state": QUEUED,
+        "reason": "",
+        "done": 0,
+        "total": dataset["splits"].get(wish["split"], {}).get("images"),
+        "metrics": None,
+        "history": [{"state": QUEUED, "at": at, "reason": ""}],
+        "created_at": at,
+        "updated_at": at,
+    }
+
+
+def is_final(body: Mapping[str, Any]) -> bool:
+    """Whether nothing will happen to the evaluation any more."""
+    return body["state"] in FINAL_STATES
+
+
+def progressed(body: Mapping[str, Any], done: int, now: datetime) -> Body:
+    """Enter how many pictures are done."""
+    new = _entered(body, RUNNING, "", now) if body["state"] != RUNNING else copy.deepcopy(dict(body))
+    return {**new, "done": done, "updated_at": to_rfc3339(now)}
+
+
+def succeeded(body: Mapping[str, Any], metrics: Mapping[str, Any], done: int, now: datetime) -> Body:
+    """Enter the figures."""
+    return {**_entered(body, SUCCEEDED, "", now), "metrics": dict(metrics), "done": done}
+
+
+def failed(body: Mapping[str, Any], reason: str, now: datetime) -> Body:
+    """Enter why there are no figures."""
+    return _entered(body, FAILED, reason, now)
+
+
+def count_picture(
+    network: Network, source: SourceImage, options: InputOptions, decoder: Decoder, threshold: float
+) -> list[Counts]:
+    """What one picture adds for each class.
+
+    ``digits`` sees and counts as the training's own validation does, padded, and with what the grid kept of
+    the truth. A Jetson's decoders get the picture as a camera would give it, and all labelled boxes count.
+    Raises samples.BadData and images.ImageError.
+    """
+    classes = len(options.classes.names)
+    if decoder == "digits":
+        size = (options.width, options.height)
+        image, boxes, indices = prepare_sample(source, options)
+        coverage, bboxes = network(prepare(image, size, decoder))
+        found = cluster_detections(coverage, bboxes, ClusterOptions(coverage_threshold=threshold))
+        truth = cluster_ground_truth(encode_targets(boxes, indices, *size, classes))
+        return [score_image(*pair) for pair in zip(truth, found, strict=True)]
+    boxes, indices = labelled_boxes(source, options)
+    image = decode_image(source.image)
+    detections = detect(network, image, (options.width, options.height), decoder, threshold)
+    return [score_image(boxes[indices == index], _rows(detections, index)) for index in range(classes)]
+
+
+def figures(counts: Sequence[Sequence[Counts]], names: Sequence[str]) -> dict[str, Any]:
+    """Figures by class from the counts of each picture, and their means; ratios 0-1 at IoU 0.7."""
+    scores = {name: class_score([picture[index] for picture in counts]) for index, name in enumerate(names)}
+    return {
+        "digits_map": float(np.mean([score.digits_map for score in scores.values()])),
+        "pooled_map": float(np.mean([score.pooled_map for score in scores.values()])),
+        "classes": {name: asdict(score) for name, score in scores.items()},
+    }
+
+
+def _rows(detections: Sequence[Detection], index: int) -> Any:
+    rows = [(*found.xyxy, found.confidence) for found in detections if found.class_index == index]
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def _entered(body: Mapping[str, Any], state: str, reason: str, now: datetime) -> Body:
+    new = copy.deepcopy(dict(body))
+    at = to_rfc3339(now)
+    new.update(state=state, reason=reason, updated_at=at)
+    new["history"].append({"state": state, "at": at, "reason": reason})
+    return new
