@@ -97,11 +97,13 @@ def test_pictures_are_browsed_one_by_one_out_of_the_shard(house: House) -> None:
     listed = house.call("GET", f"{base}?split=val", 200)["items"]
     shown = house.call("GET", f"{base}/val/001", 200)
     original = house.call("GET", f"{base}/val/001/original", 200)
+    label = house.call("GET", f"{base}/val/001/label", 200)
     drawn = house.call("GET", f"{base}/val/001.png", 200)
 
     assert [item["key"] for item in listed] == ["000", "001"]
     assert [(item["type"], item["class_index"]) for item in shown["objects"]] == [("buoy", 0), ("gate", 1)]
     assert original.data == picture(101)
+    assert [line.split()[0] for line in label.text.splitlines()] == ["buoy", "gate"]
     pixels = cv2.imdecode(np.frombuffer(drawn.data, np.uint8), cv2.IMREAD_COLOR)
     assert pixels.shape == (48, 64, 3)
     plain = cv2.imdecode(np.frombuffer(picture(101), np.uint8), cv2.IMREAD_COLOR)
