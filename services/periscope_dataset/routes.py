@@ -220,15 +220,6 @@ def version_routes(api: Api) -> APIBlueprint:
         media_type = MEDIA_TYPES.get(suffix, "application/octet-stream")
         return Response(api.gallery.original(manifest, path.split, entry), mimetype=media_type)
 
-    @routes.get(f"{base}/<version>/images/<split>/<key>/label")
-    @requires("viewer")
-    def get_label(path: ImagePath) -> Response:
-        """One picture's KITTI label file, as it is trained on."""
-        manifest = api.catalogue.manifest(path.dataset_id, path.version)
-        entry = api.gallery.entry(manifest, path.split, path.key)
-        text = api.gallery.label(manifest, path.split, entry)
-        return Response(text, content_type="text/plain; charset=utf-8")
-
     return routes
 
 
