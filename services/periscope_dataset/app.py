@@ -64,6 +64,7 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
     api = Api(rules.Catalogue(store, documents), Gallery(store), LongPolls(), worker.wake)
     app.register_api(dataset_routes(api))
     app.register_api(version_routes(api))
+    app.register_api(label_routes(api))
     map_errors(
         app,
         {
