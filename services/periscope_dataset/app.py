@@ -26,6 +26,7 @@ from periscope.web.problems import ConflictProblem, NotFound, Unavailable, Unpro
 from periscope_dataset import rules
 from periscope_dataset.browsing import Gallery, UnknownImage
 from periscope_dataset.holding import WorkFolder
+from periscope_dataset.label_routes import label_routes
 from periscope_dataset.routes import Api, dataset_routes, version_routes
 from periscope_dataset.settings import Settings
 from periscope_dataset.worker import IngestWorker
