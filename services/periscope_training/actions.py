@@ -7,12 +7,13 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """States of a job; the last three are final."""
+    """States of a job; the last three are final. A paused one waits until somebody resumes it."""
 
     QUEUED = "QUEUED"
     STARTING = "STARTING"
     PENDING = "PENDING"
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -93,7 +94,7 @@ class CloseAttempt:
 
 @dataclass(frozen=True)
 class Finish:
-    """Enter a final state; no attempt is open."""
+    """Enter a state in which nothing is done any more, or for now; no attempt is open."""
 
     state: State
     reason: str

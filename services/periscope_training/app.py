@@ -7,14 +7,14 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from flask import Response
-from flask_openapi3 import OpenAPI
+from flask_openapi3 import APIBlueprint, OpenAPI
 from prometheus_client import CollectorRegistry
 
-from periscope import job_tokens, keys
+from periscope import keys
 from periscope.background import Worker
 from periscope.client import ServiceClient
 from periscope.clock import utc_now
@@ -26,32 +26,45 @@ from periscope.store import ObjectStore
 from periscope.tokens import Tokens
 from periscope.web.app import create_service_app
 from periscope.web.long_poll import LongPolls, TooManyWaiting
-from periscope.web.problems import NotFound, Unavailable, Unprocessable, map_errors, problem_response
-from periscope_training.cluster_view import WatchedView
+from periscope.web.problems import (
+    ConflictProblem,
+    NotFound,
+    Problem,
+    Unavailable,
+    Unprocessable,
+    map_errors,
+    problem_response,
+)
+from periscope_training.curve_routes import curve_routes, epoch_routes
 from periscope_training.curves import NoSuchEpoch
 from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
+from periscope_training.deletions import Deletions
+from periscope_training.download_routes import download_routes
 from periscope_training.epoch_files import EpochFileGone, EpochFiles
 from periscope_training.evaluating import Evaluator
 from periscope_training.gauges import RunGauges
 from periscope_training.http_datasets import HttpDatasets
 from periscope_training.http_registry import HttpRegistry
-from periscope_training.job_manifest import selector
-from periscope_training.kubernetes_api import KubernetesApi, connect
-from periscope_training.kubernetes_launcher import KubernetesLauncher
+from periscope_training.job_change_routes import job_change_routes, new_job_routes
+from periscope_training.job_document import NotNow
 from periscope_training.launcher import Launcher, LauncherUnavailable
+from periscope_training.launching import create_launcher, gpu_list, loop_settings, manifest_of
 from periscope_training.leadership import Leadership
 from periscope_training.leading import EvaluateLoop, JobLoop, Photographer, PublishLoop
+from periscope_training.live import LiveCurves
 from periscope_training.networks import BrokenNetwork
-from periscope_training.pod_records import PodRecords
+from periscope_training.option_routes import option_routes
 from periscope_training.predicting import PictureTooLarge, Predictor
 from periscope_training.prediction_routes import PredictionApi, evaluation_routes, prediction_routes
-from periscope_training.process_launcher import ProcessLauncher
+from periscope_training.pretrained import NotWeights
+from periscope_training.pretrained_models import NameTaken, PretrainedModels
+from periscope_training.pretrained_routes import pretrained_routes
 from periscope_training.progress import ProgressRecords
 from periscope_training.publication_routes import publication_routes
-from periscope_training.publish import Publisher
-from periscope_training.reconcile import LoopSettings, Reconciler
+from periscope_training.publish import NotPublishable, Publisher
+from periscope_training.reconcile import Reconciler
 from periscope_training.registry import Registry
-from periscope_training.routes import Api, curve_routes, job_routes, progress_routes
+from periscope_training.routes import Api, job_routes, progress_routes
 from periscope_training.rules import UnusableRequest
 from periscope_training.settings import Settings
 from periscope_training.submit import KeyReused, Submissions
@@ -60,8 +73,23 @@ from periscope_training.zip_builder import ZipBuilder
 
 NAME = "periscope-training"
 LEASE = "training"
-JOB_TOKEN_LIFETIME = timedelta(days=30)
-"""Longer than any job; the token also ends with its attempt."""
+
+
+ANSWERS: Mapping[type[Exception], type[Problem]] = {
+    DocumentMissing: NotFound,
+    NoSuchEpoch: NotFound,
+    EpochFileGone: NotFound,
+    BrokenNetwork: Unprocessable,
+    PictureTooLarge: Unprocessable,
+    NotPublishable: Unprocessable,
+    NotWeights: Unprocessable,
+    KeyReused: Unprocessable,
+    NameTaken: ConflictProblem,
+    NotNow: ConflictProblem,
+    DatasetsUnavailable: Unavailable,
+    LauncherUnavailable: Unavailable,
+    TooManyWaiting: Unavailable,
+}
 
 
 @dataclass(frozen=True)
@@ -106,39 +134,51 @@ class TrainingService:
 
 def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     """Wire everything; nothing starts or connects yet."""
-    documents, now = Documents(adapters.store), adapters.now
+    documents, now, store = Documents(adapters.store), adapters.now, adapters.store
     lease = Lease(documents, LEASE, secrets.token_hex(8), settings.lease_ttl_s)
     leadership = Leadership(lease, settings.lease_ttl_s)
-    progress, gauges = ProgressRecords(adapters.store), RunGauges(leadership.is_held)
-    vital_signs = VitalSigns(adapters.store, progress, settings.silent_after_s, now)
-    reconciler = Reconciler(
-        documents, adapters.store, adapters.launcher, _loop_settings(settings), now, vital_signs
-    )
-    job_loop = JobLoop(
-        leadership, reconciler, Photographer(documents, progress, gauges, now), settings.poll_s
-    )
-    builder = ZipBuilder(adapters.store, settings.work_dir / "publications")
+    progress, gauges = ProgressRecords(store), RunGauges(leadership.is_held)
+    vital_signs = VitalSigns(store, progress, settings.silent_after_s, now)
+    reconciler = Reconciler(documents, store, adapters.launcher, loop_settings(settings), now, vital_signs)
+    deletions = Deletions(documents, store)
+    photographer = Photographer(documents, progress, gauges, now)
+    job_loop = JobLoop(leadership, reconciler, photographer, deletions, settings.poll_s)
+    builder = ZipBuilder(store, settings.work_dir / "publications")
     publisher = Publisher(documents, adapters.registry, builder, settings.retry_backoff_s, now)
+    files = EpochFiles(documents, store)
+    predictor = Predictor(files)
+    evaluate_loop = EvaluateLoop(leadership, Evaluator(documents, files, adapters.datasets, predictor, now))
     job_worker = Worker("training-jobs", job_loop.step)
     publish_worker = Worker("training-publications", PublishLoop(leadership, publisher).step)
+    evaluate_worker = Worker("training-evaluations", evaluate_loop.step)
     api = Api(
         documents=documents,
-        store=adapters.store,
+        store=store,
         launcher=adapters.launcher,
-        submissions=Submissions(documents, adapters.store, adapters.datasets, settings.trainer_threads, now),
+        submissions=Submissions(documents, store, adapters.datasets, settings.trainer_threads, now),
         progress=progress,
         polls=LongPolls(),
         job_token_secret=settings.job_token_secret,
+        manifest_of=lambda request: manifest_of(settings, request),
         wake=lambda: _wake_all((job_worker, publish_worker)),
         now=now,
     )
-    files = EpochFiles(documents, adapters.store)
-    predictor = Predictor(files)
-    evaluator = Evaluator(documents, files, adapters.datasets, predictor, now)
-    evaluate_loop = EvaluateLoop(leadership, evaluator)
-    evaluate_worker = Worker("training-evaluations", evaluate_loop.step)
     predictions = PredictionApi(documents, files, adapters.datasets, predictor, evaluate_worker.wake, now)
-    app = _create_app(api, predictions, Tokens(documents, settings.admin_token), gauges)
+    blueprints = (
+        job_routes(api),
+        job_change_routes(api, deletions),
+        new_job_routes(api),
+        option_routes(lambda: gpu_list(settings, documents)),
+        curve_routes(api, LiveCurves(documents, progress)),
+        epoch_routes(api),
+        progress_routes(api),
+        publication_routes(api),
+        download_routes(files, ZipBuilder(store, settings.work_dir / "downloads")),
+        prediction_routes(predictions),
+        evaluation_routes(predictions),
+        pretrained_routes(documents, PretrainedModels(documents, store, files, now), files),
+    )
+    app = _create_app(blueprints, store, Tokens(documents, settings.admin_token), gauges)
     workers = (job_worker, publish_worker, evaluate_worker)
     return TrainingService(app, *workers, job_loop, evaluate_loop, leadership, adapters.launcher)
 
@@ -152,7 +192,7 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     prove_conditional_writes(store)
     adapters = Adapters(
         store=store,
-        launcher=_create_launcher(settings, store, environ),
+        launcher=create_launcher(settings, store, environ),
         datasets=HttpDatasets(ServiceClient(settings.dataset_url, settings.service_token)),
         registry=HttpRegistry(ServiceClient(settings.registry_url, settings.service_token)),
     )
@@ -162,60 +202,21 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     return service.app
 
 
-def _create_launcher(settings: Settings, store: ObjectStore, environ: Mapping[str, str]) -> Launcher:
-    kubernetes = settings.kubernetes
-    if kubernetes is None:
-        return ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
-    api = connect()
-    cluster = KubernetesApi(kubernetes.namespace, api)
-    view = WatchedView(cluster, api, kubernetes.namespace, selector(kubernetes.instance))
-    return KubernetesLauncher(cluster, kubernetes, PodRecords(store), utc_now, view)
-
-
-def _loop_settings(settings: Settings) -> LoopSettings:
-    return LoopSettings(
-        max_concurrent_jobs=settings.max_concurrent_jobs,
-        max_interruptions=settings.max_interruptions,
-        retry_backoff_s=settings.retry_backoff_s,
-        job_token_lifetime=JOB_TOKEN_LIFETIME,
-        progress_url=lambda job, attempt: f"{settings.own_url}/v1/jobs/{job}/attempts/{attempt}/progress",
-        job_token=lambda job, attempt, until: job_tokens.issue(
-            settings.job_token_secret, job, attempt, until
-        ),
-    )
-
-
-def _create_app(api: Api, predictions: PredictionApi, tokens: Tokens, gauges: RunGauges) -> OpenAPI:
+def _create_app(
+    blueprints: Iterable[APIBlueprint], store: ObjectStore, tokens: Tokens, gauges: RunGauges
+) -> OpenAPI:
     metrics = CollectorRegistry()
     metrics.register(gauges)
     app = create_service_app(
         NAME,
         _version(),
         authenticator=tokens.authenticate,
-        store_ready=lambda: _require_answer(api.store),
+        store_ready=lambda: _require_answer(store),
         metrics_registry=metrics,
     )
-    for routes in (
-        job_routes(api),
-        curve_routes(api),
-        progress_routes(api),
-        publication_routes(api),
-        prediction_routes(predictions),
-        evaluation_routes(predictions),
-    ):
-        app.register_api(routes)
-    answers = {
-        DocumentMissing: NotFound,
-        NoSuchEpoch: NotFound,
-        EpochFileGone: NotFound,
-        BrokenNetwork: Unprocessable,
-        PictureTooLarge: Unprocessable,
-        KeyReused: Unprocessable,
-        DatasetsUnavailable: Unavailable,
-        LauncherUnavailable: Unavailable,
-        TooManyWaiting: Unavailable,
-    }
-    map_errors(app, answers)
+    for blueprint in blueprints:
+        app.register_api(blueprint)
+    map_errors(app, ANSWERS)
     app.register_error_handler(UnusableRequest, _answer_unusable)
     app.register_error_handler(DatasetMissing, _answer_dataset_missing)
     return app

@@ -16,7 +16,7 @@ from periscope.clock import to_rfc3339
 from periscope_training.actions import FINAL_STATES, State
 from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle
-from periscope_training.lifecycle import Attempt, Job, Verdict
+from periscope_training.lifecycle import CANCEL, PAUSE, Attempt, Job, Stop, Verdict
 
 KIND = "jobs"
 CHECKPOINT_KIND = "checkpoints"
@@ -28,11 +28,26 @@ class Outdated(Exception):
     """The document has moved on: read it again and decide anew."""
 
 
-def new_job(spec: Mapping[str, Any], dataset_name: str, now: datetime) -> Body:
-    """The document of a job that waits for its first attempt."""
+class NotNow(Exception):
+    """The job is not in a state for what was asked; the message says what would do."""
+
+
+def new_job(
+    spec: Mapping[str, Any], dataset_name: str, now: datetime, request: Mapping[str, Any] | None = None
+) -> Body:
+    """The document of a job that waits for its first attempt.
+
+    ``request`` is what was asked for, in JSON; it is kept so that the job can be cloned.
+    """
+    asked = dict(request or {})
     at = to_rfc3339(now)
     return {
         "name": spec["name"],
+        "group": asked.get("group") or "",
+        "notes": asked.get("notes") or "",
+        "labels": dict(asked.get("labels") or {}),
+        "limits": dict(asked.get("limits") or {}),
+        "request": copy.deepcopy(asked),
         "dataset": {**spec["dataset"], "name": dataset_name},
         "network": copy.deepcopy(spec["network"]),
         "training": copy.deepcopy(spec["training"]),
@@ -59,12 +74,18 @@ def job_of(body: Mapping[str, Any]) -> Job:
     """The part of the document that decides."""
     return Job(
         state=State(body["state"]),
-        wanted=body["desired"] == "run",
+        stop=_stop_of(body),
         attempts=tuple(_attempt_of(entry) for entry in body["attempts"]),
         retry_at=None if body["retry_at"] is None else datetime.fromisoformat(body["retry_at"]),
         reason=body["reason"],
         running_since=_running_since(body),
     )
+
+
+def _stop_of(body: Mapping[str, Any]) -> Stop | None:
+    if body["desired"] == "stopped":
+        return Stop(State(body["stop"]["state"]), body["stop"]["reason"])
+    return {"cancelled": CANCEL, "paused": PAUSE}.get(body["desired"])
 
 
 def _running_since(body: Mapping[str, Any]) -> datetime | None:
@@ -95,6 +116,34 @@ def ask_cancel(body: Mapping[str, Any], now: datetime) -> Body:
     if not is_final(body):
         new["desired"] = "cancelled"
     return new
+
+
+def ask_pause(body: Mapping[str, Any], now: datetime) -> Body:
+    """Enter that the job is to checkpoint and wait. Raises NotNow when it has ended or shall end."""
+    if is_final(body) or body["desired"] not in ("run", "paused"):
+        raise NotNow("The job has ended, or is about to; there is nothing to pause.")
+    return {**_changed(body, now), "desired": "paused"}
+
+
+def ask_resume(body: Mapping[str, Any], now: datetime) -> Body:
+    """Enter that a paused job is to go on. Raises NotNow when it is not paused."""
+    if is_final(body) or body["desired"] != "paused":
+        raise NotNow(
+            "Only a paused job can be resumed. Of one that has ended, :clone makes a new job, which may "
+            "begin with an epoch of this one as pretrained model."
+        )
+    new = {**_changed(body, now), "desired": "run"}
+    if new["state"] == State.PAUSED.value:
+        return _entered({**new, "retry_at": None}, State.QUEUED, "resumed", now)
+    return new
+
+
+def ask_stop(body: Mapping[str, Any], stop: Stop, now: datetime) -> Body:
+    """Enter that a limit is reached. Raises Outdated when someone has asked for another end."""
+    if is_final(body) or body["desired"] != "run":
+        raise Outdated
+    wish = {"state": stop.state.value, "reason": stop.reason}
+    return {**_changed(body, now), "desired": "stopped", "stop": wish}
 
 
 def open_attempt(body: Mapping[str, Any], number: int, now: datetime) -> Body:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from periscope.documents import Document, DocumentMissing, Documents
+from periscope_training.deletions import Deletions
 from periscope_training.evaluating import Evaluator
 from periscope_training.gauges import Picture, RunGauges, RunPicture, is_shown
 from periscope_training.job_document import CHECKPOINT_KIND, KIND
@@ -30,12 +31,14 @@ class JobLoop:
         leadership: Leadership,
         reconciler: Reconciler,
         photographer: Photographer,
+        deletions: Deletions,
         busy_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leadership = leadership
         self._reconciler = reconciler
         self._photographer = photographer
+        self._deletions = deletions
         self._busy_s = busy_s
         self._monotonic = monotonic
         self._swept_at = float("-inf")
@@ -48,6 +51,7 @@ class JobLoop:
         now = self._monotonic()
         if now - self._swept_at >= SWEEP_EVERY_S:
             self._reconciler.sweep()
+            self._deletions.finish_all()
             self._swept_at = now
         active = self._reconciler.reconcile_all()
         if now - self._pictured_at >= PICTURE_EVERY_S:

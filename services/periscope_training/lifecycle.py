@@ -66,17 +66,34 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """That the job shall not go on, and what it then is."""
+
+    state: State
+    reason: str
+
+
+CANCEL = Stop(State.CANCELLED, "cancelled")
+PAUSE = Stop(State.PAUSED, "paused")
+
+
+@dataclass(frozen=True)
 class Job:
     """The part of a job document that decides."""
 
     state: State
-    wanted: bool = True
-    """False once someone asked to cancel."""
+    stop: Stop | None = None
+    """Set once someone asked to cancel or pause, or a limit is reached."""
     attempts: tuple[Attempt, ...] = ()
     retry_at: datetime | None = None
     reason: str = ""
     running_since: datetime | None = None
     """When the newest attempt was last seen to begin to run."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it shall go on."""
+        return self.stop is None
 
     @property
     def open_attempt(self) -> Attempt | None:
@@ -118,8 +135,8 @@ def next_action(job: Job, seen: Seen) -> Action:
 def _between_attempts(job: Job, seen: Seen) -> Action:
     if seen.complete:
         return Finish(State.SUCCEEDED, "")
-    if not job.wanted:
-        return Finish(State.CANCELLED, "cancelled")
+    if job.stop is not None:
+        return Nothing() if job.state is job.stop.state else Finish(job.stop.state, job.stop.reason)
     if not seen.slot_free or (job.retry_at is not None and seen.now < job.retry_at):
         return Nothing()
     last = job.attempts[-1].number if job.attempts else 0
@@ -173,8 +190,8 @@ def judge_end(job: Job, seen: Seen, report: ErrorReport | None, backoff_s: float
     ended = _describe_end(seen.run, report)
     if seen.complete:
         return Verdict(State.SUCCEEDED, "", "complete")
-    if not job.wanted:
-        return Verdict(State.CANCELLED, "cancelled", ended)
+    if job.stop is not None:
+        return Verdict(job.stop.state, job.stop.reason, ended)
     if seen.run is not None and seen.run.exit_code in FINAL_EXIT_CODES:
         return Verdict(State.FAILED, ended, ended, counted=True)
     if seen.run is not None and seen.run.out_of_memory:

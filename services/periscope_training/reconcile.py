@@ -6,7 +6,7 @@ one. One job's trouble does not keep the others waiting; a store that does not a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,6 +37,7 @@ from periscope_training.error_report import parse_error_report
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
 from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run, RunRefused
 from periscope_training.lifecycle import MAX_INTERRUPTIONS, Job, Seen, judge_end, next_action
+from periscope_training.limits import reached_limit
 from periscope_training.vital_signs import VitalSigns
 
 MAX_ACTIONS_A_PASS = 8
@@ -58,6 +59,8 @@ class LoopSettings:
     """Token for an attempt's progress, of job id, attempt and its end of validity."""
     max_interruptions: int = MAX_INTERRUPTIONS
     """Times that a job may be taken away by its surroundings."""
+    gpus_of: Callable[[Mapping[str, Any]], int] = lambda _: 1
+    """GPUs that an attempt holds, of the job's resources."""
 
 
 class Reconciler:
@@ -117,6 +120,7 @@ class Reconciler:
 
     def _reconcile(self, document: Document, *, slot_free: bool) -> bool:
         """Act until there is nothing to do now; return whether the job then holds a slot."""
+        document = self._enforce_limits(document)
         for _ in range(MAX_ACTIONS_A_PASS):
             job = job_of(document.body)
             seen = self._look(document.id, job, slot_free=slot_free)
@@ -134,6 +138,21 @@ class Reconciler:
         if _has_ended(document):
             self._launcher.forget(document.id)
         return _holds_slot(document)
+
+    def _enforce_limits(self, document: Document) -> Document:
+        body = document.body
+        if not body.get("limits") or body["desired"] != "run":
+            return document
+        epochs = self._checkpoint(document.id)["epochs"] if body["limits"].get("early_stop_epochs") else []
+        gpus = self._settings.gpus_of(body.get("resources") or {})
+        stop = reached_limit(body, epochs, gpus, self._now())
+        if stop is None:
+            return document
+        log.info("limit_reached", job_id=document.id, reason=stop.reason)
+        try:
+            return self._change(document, lambda latest: job_document.ask_stop(latest, stop, self._now()))
+        except Outdated:
+            return self._documents.get(KIND, document.id)
 
     def _look(self, job_id: str, job: Job, *, slot_free: bool) -> Seen:
         run = _run_of(job_id, job)

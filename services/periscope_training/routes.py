@@ -6,39 +6,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from detectnet.recipes import RECIPES
-from periscope import job_tokens, keys
+from periscope import job_tokens
 from periscope.clock import to_rfc3339
 from periscope.documents import Document, Documents
 from periscope.ids import is_id
-from periscope.store import ObjectMissing, ObjectStore
+from periscope.store import ObjectStore
 from periscope.web.auth import current_principal, public, requires
 from periscope.web.long_poll import LongPolls
 from periscope.web.pages import page
 from periscope.web.problems import BadRequest, ConflictProblem, NotFound, Unauthorized
-from periscope.wire.base import PageQuery, ResponseModel
-from periscope.wire.jobs import (
-    EpochList,
-    HistoryResponse,
-    JobList,
-    JobRequest,
-    JobResponse,
-    ProgressRequest,
-    RecipeList,
-)
+from periscope.wire.base import PageQuery, RequestModel, ResponseModel
+from periscope.wire.job_changes import PlanResponse
+from periscope.wire.jobs import JobList, JobRequest, JobResponse, ProgressRequest
 from periscope_training import answers, job_document
+from periscope_training.actions import State
+from periscope_training.deletions import is_leaving
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, is_final, job_of
-from periscope_training.launcher import Launcher, Run
+from periscope_training.launcher import Launcher
+from periscope_training.listing import fits, queue_positions
 from periscope_training.progress import ProgressRecords
 from periscope_training.submit import Submissions
 
-MAX_CURVE_POINTS = 2000
 MAX_IDEMPOTENCY_KEY = 200
 
 JOBS = Tag(name="jobs", description="Training jobs, their progress and curves")
@@ -55,6 +49,8 @@ class Api:
     progress: ProgressRecords
     polls: LongPolls
     job_token_secret: str
+    manifest_of: Callable[[JobRequest], dict[str, Any] | None]
+    """The Kubernetes Job that a request would lead to; None where jobs are processes."""
     wake: Callable[[], None]
     """Tell the background work that there is something to do."""
     now: Callable[[], datetime]
@@ -90,28 +86,30 @@ class JobsQuery(PageQuery):
 
     state: str | None = Field(None, max_length=20)
     name: str | None = Field(None, max_length=100)
+    group: str | None = Field(None, max_length=100)
+    dataset: str | None = Field(None, max_length=100, description="Id or name")
+    label: list[Annotated[str, Field(max_length=130)]] = Field(
+        default=[], max_length=8, description="key=value; all must fit"
+    )
 
 
-class CurveQuery(BaseModel):
-    """How finely to tell a curve."""
+class CreateQuery(RequestModel):
+    """Whether to make the job at all."""
 
-    points: int = Field(200, ge=2, le=MAX_CURVE_POINTS, description="Progress records at most")
-
-
-class LogQuery(BaseModel):
-    """Whose log."""
-
-    attempt: int | None = Field(None, ge=1, description="Default: the newest")
+    dry_run: bool = Field(False, description="Only tell what would run; answered with 200")
 
 
 def job_routes(api: Api) -> APIBlueprint:
     """Create, list, look, cancel."""
     routes = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
 
-    @routes.post("/v1/jobs", responses={HTTPStatus.ACCEPTED: JobResponse})
+    @routes.post("/v1/jobs", responses={HTTPStatus.ACCEPTED: JobResponse, HTTPStatus.OK: PlanResponse})
     @requires("editor")
-    def create_job(body: JobRequest) -> Response:
+    def create_job(query: CreateQuery, body: JobRequest) -> Response:
         """Queue a training job; the same Idempotency-Key never makes a second one."""
+        if query.dry_run:
+            spec, _ = api.submissions.plan_job(body)
+            return answer(answers.plan_response(spec, api.manifest_of(body)))
         document = api.submissions.submit_job(body, idempotency_key())
         api.wake()
         return accepted(describe_job(api, document), f"/v1/jobs/{document.id}")
@@ -120,10 +118,13 @@ def job_routes(api: Api) -> APIBlueprint:
     @requires("viewer")
     def list_jobs(query: JobsQuery) -> Response:
         """Jobs, oldest first."""
-        wanted = {name: value for name in ("state", "name") if (value := getattr(query, name)) is not None}
-        jobs = [document for document in api.documents.list(KIND) if wanted.items() <= document.body.items()]
-        chosen, token = page(jobs, query.page_size, query.page_token, lambda document: document.id)
-        return answer(JobList(items=[answers.job_summary(job) for job in chosen], next_page_token=token))
+        every = [document for document in api.documents.list(KIND) if not is_leaving(document.body)]
+        positions = queue_positions(every)
+        wanted = {name: getattr(query, name) for name in ("state", "name", "group", "dataset")}
+        found = [job for job in every if fits(job.body, wanted, query.label)]
+        chosen, token = page(found, query.page_size, query.page_token, lambda document: document.id)
+        items = [answers.job_summary(job, positions.get(job.id)) for job in chosen]
+        return answer(JobList(items=items, next_page_token=token))
 
     @routes.get("/v1/jobs/<job_id>", responses={HTTPStatus.OK: JobResponse})
     @requires("viewer")
@@ -131,9 +132,11 @@ def job_routes(api: Api) -> APIBlueprint:
         """How a job stands; with ``wait`` the answer comes when the job has ended, or after the wait."""
         job_id = require_job(path.job_id)
         document = api.polls.wait(
-            lambda: api.documents.get(KIND, job_id), lambda seen: is_final(seen.body), query.seconds
+            lambda: find_job(api, job_id), lambda seen: is_final(seen.body), query.seconds
         )
-        return answer(describe_job(api, document))
+        response = answer(describe_job(api, document))
+        response.set_etag(document.etag.strip('"'))
+        return response
 
     # The converter is named so that the OpenAPI path does not take the verb for one.
     @routes.post("/v1/jobs/<string:job_id>:cancel", responses={HTTPStatus.ACCEPTED: JobResponse})
@@ -144,42 +147,6 @@ def job_routes(api: Api) -> APIBlueprint:
         document = api.documents.update(KIND, job_id, lambda body: job_document.ask_cancel(body, api.now()))
         api.wake()
         return accepted(describe_job(api, document), f"/v1/jobs/{job_id}")
-
-    @routes.get("/v1/recipes", responses={HTTPStatus.OK: RecipeList})
-    @requires("viewer")
-    def list_recipes() -> Response:
-        """What each recipe sets."""
-        return answer(RecipeList(items=[{"name": name, **options} for name, options in RECIPES.items()]))
-
-    return routes
-
-
-def curve_routes(api: Api) -> APIBlueprint:
-    """What a job has done so far."""
-    routes = APIBlueprint("curves", __name__, abp_tags=[JOBS])
-
-    @routes.get("/v1/jobs/<job_id>/history", responses={HTTPStatus.OK: HistoryResponse})
-    @requires("viewer")
-    def get_history(path: JobPath, query: CurveQuery) -> Response:
-        """The curves: figures of each saved epoch, and progress records in between."""
-        job_id = require_job(path.job_id)
-        epochs = answers.epoch_responses(checkpoint_of(api, job_id)["epochs"])
-        return answer(HistoryResponse(epochs=epochs, progress=api.progress.curve(job_id, query.points)))
-
-    @routes.get("/v1/jobs/<job_id>/epochs", responses={HTTPStatus.OK: EpochList})
-    @requires("viewer")
-    def list_epochs(path: JobPath, query: PageQuery) -> Response:
-        """The saved epochs, oldest first; each can be published."""
-        epochs = answers.epoch_responses(checkpoint_of(api, require_job(path.job_id))["epochs"])
-        chosen, token = page(epochs, query.page_size, query.page_token, lambda epoch: f"{epoch.step:012d}")
-        return answer(EpochList(items=chosen, next_page_token=token))
-
-    @routes.get("/v1/jobs/<job_id>/log")
-    @requires("viewer")
-    def get_log(path: JobPath, query: LogQuery) -> Response:
-        """What an attempt has written, as text; of a very long one the end."""
-        job = api.documents.get(KIND, require_job(path.job_id))
-        return Response(read_log(api, job, query.attempt), content_type="text/plain; charset=utf-8")
 
     return routes
 
@@ -202,6 +169,14 @@ def progress_routes(api: Api) -> APIBlueprint:
         return Response(status=HTTPStatus.NO_CONTENT)
 
     return routes
+
+
+def find_job(api: Api, job_id: str) -> Document:
+    """The job, unless it is being removed. Raises NotFound and DocumentMissing."""
+    document = api.documents.get(KIND, require_job(job_id))
+    if is_leaving(document.body):
+        raise NotFound(f"The job {job_id} has been deleted.")
+    return document
 
 
 def require_job(job_id: str) -> str:
@@ -228,23 +203,10 @@ def describe_job(api: Api, document: Document) -> JobResponse:
     """The job with what is known of its progress."""
     epochs = checkpoint_of(api, document.id)["epochs"] if document.body["attempts"] else []
     record = api.progress.latest(document.id) if document.body["attempts"] else None
-    return answers.job_response(document, epochs, record, api.now())
-
-
-def read_log(api: Api, document: Document, number: int | None) -> bytes:
-    """The archived log, or what a running attempt has written so far. Raises NotFound."""
-    attempts = job_of(document.body).attempts
-    attempt = next((entry for entry in reversed(attempts) if number in (None, entry.number)), None)
-    if attempt is None:
-        raise NotFound(
-            "The job has not been started yet." if not attempts else f"It has no attempt {number}."
-        )
-    try:
-        return api.store.get(keys.attempt_log(document.id, attempt.number)).body
-    except ObjectMissing:
-        if attempt.handle is None:
-            return b""
-        return api.launcher.log(Run(document.id, attempt.number, attempt.handle))
+    position = None
+    if document.body["state"] == State.QUEUED:
+        position = queue_positions(api.documents.list(KIND)).get(document.id)
+    return answers.job_response(document, epochs, record, api.now(), position)
 
 
 def idempotency_key() -> str | None:

@@ -17,13 +17,27 @@ from periscope.ids import new_id
 from periscope.store import ObjectStore, PreconditionFailed
 from periscope.wire.jobs import JobRequest
 from periscope.wire.publications import PublishRequest
-from periscope_training import job_document, publication
+from periscope_training import job_document, pretrained, publication
 from periscope_training.curves import find_epoch
 from periscope_training.datasets import Datasets
-from periscope_training.rules import JobWish, Spec, build_spec, request_digest
+from periscope_training.pretrained_models import find_pretrained
+from periscope_training.rules import JobWish, Spec, UnusableRequest, build_spec, request_digest
 
 NOT_OPTIONS = frozenset(
-    {"name", "dataset", "dataset_version", "input", "recipe", "resources", "allow_findings"}
+    {
+        "name",
+        "dataset",
+        "dataset_version",
+        "input",
+        "recipe",
+        "resources",
+        "allow_findings",
+        "group",
+        "notes",
+        "labels",
+        "limits",
+        "pretrained",
+    }
 )
 
 
@@ -64,19 +78,38 @@ class Submissions:
 
         Raises KeyReused, rules.UnusableRequest, and what Datasets raises.
         """
-        digest = request_digest(request.model_dump(mode="json", exclude_unset=True))
+        asked = request.model_dump(mode="json", exclude_unset=True)
+        digest = request_digest(asked)
         job_id = self._claim("job-requests", idempotency_key)
         found = self._made_before(job_document.KIND, job_id, digest)
         if found is not None:
             return found
-        manifest = self._datasets.manifest(request.dataset, request.dataset_version)
-        spec = build_spec(job_id, wish_of(request), manifest, request_sha256=digest, threads=self._threads)
+        spec, dataset_name = self.plan_job(request, job_id)
         spec = self._keep_spec(job_id, spec)
         self._create(job_document.CHECKPOINT_KIND, job_id, job_document.new_checkpoint(job_id))
-        body = job_document.new_job(spec, manifest["name"], self._now())
+        body = job_document.new_job(spec, dataset_name, self._now(), asked)
         if request.resources is not None:
             body["resources"] = request.resources.model_dump(exclude_none=True)
         return self._create(job_document.KIND, job_id, body)
+
+    def plan_job(self, request: JobRequest, job_id: str = "") -> tuple[Spec, str]:
+        """The spec that a job would have, and its dataset's name; nothing is made.
+
+        Raises rules.UnusableRequest, and what Datasets raises.
+        """
+        asked = request.model_dump(mode="json", exclude_unset=True)
+        manifest = self._datasets.manifest(request.dataset, request.dataset_version)
+        digest = request_digest(asked)
+        spec = build_spec(job_id, wish_of(request), manifest, request_sha256=digest, threads=self._threads)
+        if request.pretrained is not None:
+            spec["weights"] = self._weights_of(request.pretrained)
+        return spec, str(manifest["name"])
+
+    def _weights_of(self, name: str) -> dict[str, Any]:
+        try:
+            return pretrained.weights_of(find_pretrained(self._documents, name).body)
+        except DocumentMissing as error:
+            raise UnusableRequest("/pretrained", str(error)) from error
 
     def submit_publication(
         self, job_id: str, which: str, request: PublishRequest, idempotency_key: str | None

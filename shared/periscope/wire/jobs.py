@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from periscope.wire.base import RequestModel, ResponseModel
 from periscope.wire.training_options import InputSize, NotNegative, Positive, Ratio, TrainingOptions
@@ -30,6 +30,22 @@ class ResourceWish(RequestModel):
     max_runtime_s: int | None = Field(None, ge=60, description="The job's attempt ends after so long")
 
 
+class Limits(RequestModel):
+    """When a job has had enough; what is left out does not limit it."""
+
+    deadline: AwareDatetime | None = Field(None, description="RFC 3339; a job still at work then is ended")
+    max_gpu_hours: Positive | None = Field(None, description="Of all attempts, times the GPUs they hold")
+    early_stop_epochs: Positive | None = Field(
+        None, description="End with success once digits_map has not risen for so many epochs"
+    )
+
+
+Label = Annotated[str, Field(max_length=63)]
+Notes = Annotated[str, Field(max_length=10_000)]
+Group = Annotated[str, Field(max_length=100)]
+Labels = Annotated[dict[Label, Label], Field(max_length=32)]
+
+
 class JobRequest(TrainingOptions):
     """A training job on one version of a dataset."""
 
@@ -41,6 +57,13 @@ class JobRequest(TrainingOptions):
     )
     recipe: str = Field("default", max_length=40)
     resources: ResourceWish | None = Field(None, description="Only on Kubernetes")
+    group: Group | None = Field(None, description="Jobs that belong together")
+    notes: Notes | None = None
+    labels: Labels | None = None
+    limits: Limits | None = None
+    pretrained: str | None = Field(
+        None, max_length=100, description="Name of a pretrained model whose weights to begin with"
+    )
     allow_findings: list[Annotated[str, Field(max_length=40)]] = Field(
         default=[], max_length=64, description="Codes of the dataset's error findings to train in spite of"
     )
@@ -156,9 +179,12 @@ class JobSummary(ResponseModel):
 
     id: str
     name: str
+    group: str = ""
+    labels: dict[str, str] = {}
     state: str
     reason: str
     desired: str
+    queue_position: int | None = Field(None, description="1 is next; null when it does not wait in the queue")
     dataset: DatasetVersion
     network: dict[str, Any]
     training: dict[str, Any]
@@ -170,6 +196,9 @@ class JobSummary(ResponseModel):
 class JobResponse(JobSummary):
     """A job with how it stands."""
 
+    notes: str = ""
+    limits: dict[str, Any] = {}
+    request: dict[str, Any] = Field({}, description="What was asked for; the rest comes from the recipe")
     error: ErrorReportResponse | None
     history: list[StateChange]
     attempts: list[AttemptResponse]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from periscope.documents import Documents
+from periscope_training.deletions import Deletions
 from periscope_training.gauges import Picture, RunGauges
 from periscope_training.leadership import Leadership
 from periscope_training.leading import (
@@ -38,7 +39,14 @@ class Replica:
         self.leadership = Leadership(lease, 15.0, self.clock)
         progress = ProgressRecords(house.store)
         photographer = Photographer(Documents(house.store), progress, self.gauges, house.clock)
-        self.loop = JobLoop(self.leadership, house.reconciler, photographer, 0.5, self.clock)
+        self.loop = JobLoop(
+            self.leadership,
+            house.reconciler,
+            photographer,
+            Deletions(house.documents, house.store),
+            0.5,
+            self.clock,
+        )
 
     def step(self) -> float:
         return self.loop.step()

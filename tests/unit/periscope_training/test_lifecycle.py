@@ -8,6 +8,7 @@ import pytest
 from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Observation, Phase
 from periscope_training.lifecycle import (
+    CANCEL,
     FINAL_STATES,
     MAX_BACKOFF_S,
     MAX_INTERRUPTIONS,
@@ -45,7 +46,7 @@ RUNS = Observation(Phase.RUNNING)
 
 
 def unwanted(job: Job) -> Job:
-    return replace(job, wanted=False)
+    return replace(job, stop=CANCEL)
 
 
 def seen(run: Observation | None = None, **other: object) -> Seen:
@@ -73,7 +74,7 @@ def ended(exit_code: int | None, **other: object) -> Observation:
         # An attempt is entered, its run is not on record.
         (Job(State.STARTING, attempts=BARE), seen(), CreateRun(1)),
         (Job(State.STARTING, attempts=BARE), seen(slot_free=False), CreateRun(1)),
-        (Job(State.STARTING, wanted=False, attempts=BARE), seen(), CloseAttempt(1)),
+        (Job(State.STARTING, stop=CANCEL, attempts=BARE), seen(), CloseAttempt(1)),
         # Its run is on record.
         (STARTING, seen(CREATED), ReleaseRun(1)),
         (unwanted(STARTING), seen(CREATED), StopRun(1)),

@@ -10,6 +10,7 @@ import pytest
 from periscope_training import job_document
 from periscope_training.launcher import Launch, Observation, Phase, RunRefused
 from periscope_training.lifecycle import (
+    CANCEL,
     MAX_RETRIES,
     Action,
     Attempt,
@@ -47,7 +48,7 @@ def taken_away(job: Job, times: int) -> Job:
         (PENDING, WAITS, Nothing()),
         (PENDING, replace(WAITS, message="another"), MarkPending(1, "another")),
         (PENDING, RUNS, MarkRunning(1)),
-        (replace(PENDING, wanted=False), WAITS, StopRun(1)),
+        (replace(PENDING, stop=CANCEL), WAITS, StopRun(1)),
         (RUNNING, replace(RUNS, preemptions=2), RecordPreemptions(1, 2)),
         (taken_away(RUNNING, 2), replace(RUNS, preemptions=2), Nothing()),
         (taken_away(RUNNING, 3), replace(RUNS, preemptions=3), Nothing()),

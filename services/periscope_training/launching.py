@@ -1,0 +1,86 @@
+"""How trainings are started here: the launcher, what the loop needs to know, and what there is to run on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from periscope import job_tokens
+from periscope.clock import utc_now
+from periscope.documents import Documents
+from periscope.store import ObjectStore
+from periscope.wire.jobs import JobRequest
+from periscope_training.actions import State
+from periscope_training.cluster_view import WatchedView
+from periscope_training.gpus import GpuList, local_gpus
+from periscope_training.job_document import KIND
+from periscope_training.job_manifest import job_manifest, selector
+from periscope_training.kubernetes_api import KubernetesApi, connect
+from periscope_training.kubernetes_launcher import KubernetesLauncher
+from periscope_training.kubernetes_settings import narrowed
+from periscope_training.launcher import Launch, Launcher
+from periscope_training.pod_records import PodRecords
+from periscope_training.process_launcher import ProcessLauncher
+from periscope_training.reconcile import LoopSettings
+from periscope_training.settings import Settings
+
+JOB_TOKEN_LIFETIME = timedelta(days=30)
+"""Longer than any job; the token also ends with its attempt."""
+
+
+def create_launcher(settings: Settings, store: ObjectStore, environ: Mapping[str, str]) -> Launcher:
+    """Processes of this machine, or Jobs of a cluster, as the settings say."""
+    kubernetes = settings.kubernetes
+    if kubernetes is None:
+        return ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
+    api = connect()
+    cluster = KubernetesApi(kubernetes.namespace, api)
+    view = WatchedView(cluster, api, kubernetes.namespace, selector(kubernetes.instance))
+    return KubernetesLauncher(cluster, kubernetes, PodRecords(store), utc_now, view)
+
+
+def loop_settings(settings: Settings) -> LoopSettings:
+    """The settings as the reconciling loop knows them."""
+    return LoopSettings(
+        max_concurrent_jobs=settings.max_concurrent_jobs,
+        max_interruptions=settings.max_interruptions,
+        gpus_of=lambda resources: gpus_of(settings, resources),
+        retry_backoff_s=settings.retry_backoff_s,
+        job_token_lifetime=JOB_TOKEN_LIFETIME,
+        progress_url=lambda job, attempt: f"{settings.own_url}/v1/jobs/{job}/attempts/{attempt}/progress",
+        job_token=lambda job, attempt, until: job_tokens.issue(
+            settings.job_token_secret, job, attempt, until
+        ),
+    )
+
+
+def manifest_of(settings: Settings, request: JobRequest) -> dict[str, Any] | None:
+    """The Kubernetes Job that a request would lead to; None where jobs are processes."""
+    if settings.kubernetes is None:
+        return None
+    wish = {} if request.resources is None else request.resources.model_dump(exclude_none=True)
+    launch = Launch("0" * 26, 1, settings.own_url, "", wish)
+    return job_manifest(launch, narrowed(settings.kubernetes, wish))
+
+
+def gpus_of(settings: Settings, resources: Mapping[str, Any]) -> int:
+    """GPUs that an attempt holds, over all its nodes."""
+    if settings.kubernetes is None:
+        return 1
+    chosen = narrowed(settings.kubernetes, resources)
+    return chosen.gpus * chosen.nodes
+
+
+def gpu_list(settings: Settings, documents: Documents) -> GpuList:
+    """Where jobs run, and how many do now."""
+    running = sum(1 for job in documents.list(KIND) if job.body["state"] == State.RUNNING)
+    on_cluster = settings.kubernetes is not None
+    gpus = [] if on_cluster else local_gpus()
+    return GpuList(
+        launcher="kubernetes" if on_cluster else "process",
+        max_concurrent_jobs=settings.max_concurrent_jobs,
+        running=running,
+        gpus_per_job=gpus_of(settings, {}) if on_cluster else min(1, len(gpus)),
+        gpus=gpus,
+    )

@@ -1,0 +1,86 @@
+"""Live curves: what is new of a job, again and again, until it has ended or the time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from periscope.documents import Documents
+from periscope_training.curve_text import event
+from periscope_training.job_document import CHECKPOINT_KIND, KIND, is_final
+from periscope_training.progress import ProgressRecords
+
+LOOK_EVERY_S = 1.0
+HEARTBEAT_S = 15.0
+"""A comment line after so long without news, so that proxies keep the connection."""
+LONGEST_S = 900.0
+"""Then the stream ends and the client, as browsers do by themselves, comes again."""
+
+
+@dataclass
+class Told:
+    """What the client knows already."""
+
+    state: tuple[str, str] = ("", "")
+    step: int = -1
+    epoch_step: int = -1
+
+
+class LiveCurves:
+    """Events of one job at a time; see :meth:`events`."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        progress: ProgressRecords,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._documents = documents
+        self._progress = progress
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    def events(self, job_id: str, last_step: int = -1) -> Iterator[str]:
+        """``state``, ``progress`` and ``epoch`` events after ``last_step``, and ``end`` when it has ended.
+
+        An event's id is its step, so a client that comes again goes on there. Raises DocumentMissing, at
+        once.
+        """
+        self._documents.get(KIND, job_id)
+        return self._follow(job_id, Told(step=last_step, epoch_step=last_step))
+
+    def _follow(self, job_id: str, told: Told) -> Iterator[str]:
+        yield "retry: 2000\n\n"
+        started_at = spoke_at = self._monotonic()
+        while True:
+            job = self._documents.get(KIND, job_id).body
+            for text in self._news(job_id, job, told):
+                yield text
+                spoke_at = self._monotonic()
+            if is_final(job):
+                yield event("end", {"state": job["state"], "reason": job["reason"]})
+                return
+            now = self._monotonic()
+            if now - started_at >= LONGEST_S:
+                return
+            if now - spoke_at >= HEARTBEAT_S:
+                yield ": still here\n\n"
+                spoke_at = now
+            self._sleep(LOOK_EVERY_S)
+
+    def _news(self, job_id: str, job: Mapping[str, Any], told: Told) -> Iterator[str]:
+        state = (job["state"], job["reason"])
+        if state != told.state:
+            told.state = state
+            yield event("state", {"state": state[0], "reason": state[1]})
+        for record in self._progress.since(job_id, told.step):
+            told.step = record["step"]
+            yield event("progress", record, record["step"])
+        for entry in self._documents.get(CHECKPOINT_KIND, job_id).body["epochs"]:
+            if entry["step"] > told.epoch_step:
+                told.epoch_step = entry["step"]
+                shown = {name: entry[name] for name in ("epoch", "step", "attempt", "metrics")}
+                yield event("epoch", shown, max(entry["step"], told.step))

@@ -1,0 +1,99 @@
+"""URLs of what a job may ask for: recipes, the options' schema, learning rates beforehand, GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Literal
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+from pydantic import Field
+
+from detectnet.learning_rate import preview_rate
+from detectnet.recipes import RECIPES
+from periscope.web.auth import requires
+from periscope.wire.base import RequestModel, ResponseModel
+from periscope.wire.jobs import JobRequest, RecipeList
+from periscope.wire.training_options import Positive, RatePolicy
+from periscope_training.gpus import GpuList
+from periscope_training.plots import rate_plot
+from periscope_training.routes import JOBS, answer
+
+PREVIEW_POINTS = 101
+
+
+class RateRequest(RequestModel):
+    """A learning-rate policy, and the rates to begin with."""
+
+    learning_rates: list[Positive] = Field(min_length=1, max_length=20)
+    lr_policy: RatePolicy
+
+
+class RateQuery(RequestModel):
+    """In which form."""
+
+    view: Literal["json", "png"] = "json"
+
+
+class RateCurve(ResponseModel):
+    """One learning rate over a training."""
+
+    learning_rate: float
+    values: list[float] = Field(description="At 0, 1, ... 100 percent of training")
+
+
+class RateResponse(ResponseModel):
+    """One curve for each rate."""
+
+    curves: list[RateCurve]
+
+
+class SchemaResponse(ResponseModel):
+    """The JSON schema of a job request, and every recipe's values."""
+
+    options: dict[str, Any]
+    recipes: dict[str, Any]
+
+
+def option_routes(gpus: Callable[[], GpuList]) -> APIBlueprint:
+    """What may be asked for."""
+    routes = APIBlueprint("options", __name__, abp_tags=[JOBS])
+
+    @routes.get("/v1/recipes", responses={HTTPStatus.OK: RecipeList})
+    @requires("viewer")
+    def list_recipes() -> Response:
+        """What each recipe sets."""
+        return answer(RecipeList(items=[{"name": name, **options} for name, options in RECIPES.items()]))
+
+    @routes.get("/v1/job-options", responses={HTTPStatus.OK: SchemaResponse})
+    @requires("viewer")
+    def get_options() -> Response:
+        """Every option of a job with type, limits and description, for forms and checks."""
+        schema = JobRequest.model_json_schema()
+        return answer(SchemaResponse(options=schema, recipes=dict(RECIPES)))
+
+    @routes.post("/v1/learning-rates:preview", responses={HTTPStatus.OK: RateResponse})
+    @requires("viewer")
+    def preview_rates(query: RateQuery, body: RateRequest) -> Response:
+        """How learning rates run over a training, before there is one (DIGITS's "Visualize LR")."""
+        policy = body.lr_policy.model_dump()
+        curves = [
+            RateCurve(
+                learning_rate=base,
+                values=[preview_rate(policy, base)(percent) for percent in range(PREVIEW_POINTS)],
+            )
+            for base in body.learning_rates
+        ]
+        if query.view == "json":
+            return answer(RateResponse(curves=curves))
+        lines = {f"{curve.learning_rate:g}": list(enumerate(curve.values)) for curve in curves}
+        return Response(rate_plot(lines), mimetype="image/png")
+
+    @routes.get("/v1/gpus", responses={HTTPStatus.OK: GpuList})
+    @requires("viewer")
+    def list_gpus() -> Response:
+        """Where jobs run, how many may run at once, and the GPUs of this machine."""
+        return answer(gpus())
+
+    return routes
