@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from detectnet.decoders import DECODERS
 from detectnet.recipes import RECIPES
 from detectnet.sizes import IllegalSize
 
@@ -59,6 +60,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
             return folder_training.train_folder(
                 options.folder, options.out, _size(options.size), options.classes, options.recipe,
                 _overrides(options), say=lambda text: print(text, file=sys.stderr, flush=True),
+                weights=options.weights,
             )  # fmt: skip
         case "export":
             return standalone.export_checkpoint(options.checkpoint, options.out, _size(options.size))
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--batch-size", type=int)
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--seed", type=int)
+    train.add_argument("--weights", type=Path, help="begin with a .caffemodel or torchvision's GoogLeNet")
     train.add_argument("--threads", type=int, help="default: all cores")
     train.add_argument("--augment", action=argparse.BooleanOptionalAction, help="DetectNet's augmentation")
     export = commands.add_parser("export", help="Caffe pair and ONNX grid of a checkpoint")
@@ -96,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="boxes in one picture")
     predict.add_argument("model", type=Path, help="folder with deploy.prototxt, *.caffemodel and labels.txt")
     predict.add_argument("image", type=Path)
-    predict.add_argument("--decoder", choices=("digits", "jetson-caffe"), default="jetson-caffe")
+    predict.add_argument("--decoder", choices=DECODERS, default="jetson-caffe")
     predict.add_argument("--threshold", type=float, help="smallest coverage of a cell")
     predict.add_argument("--out", type=Path, help="write the picture with boxes here (PNG)")
     for name, told in (("job", "run a training job of the platform"), ("rank", "one process of such a job")):

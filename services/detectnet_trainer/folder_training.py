@@ -44,10 +44,12 @@ def train_folder(
     recipe: str,
     overrides: Mapping[str, Any],
     say: Say,
+    weights: Path | None = None,
 ) -> dict[str, Any]:
     """Train on ``folder/train``, validate on ``folder/val``; go on where a run into ``out`` stopped.
 
-    Returns the last validation's figures. Raises BadData, IllegalSize and what a session raises.
+    ``weights`` is a .caffemodel or torchvision's GoogLeNet to begin with. Returns the last validation's
+    figures. Raises BadData, IllegalSize and what a session raises.
     """
     require_grid_size(*size)
     out.mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,10 @@ def train_folder(
             build_folder_split(folder / name, size, class_map, Path(cache) / f"{name}.npy")
             for name in ("train", "val")
         )
-        session = start_session(train, validation, class_map.names, training)
+        start = None if weights is None else weights.read_bytes()
+        session = start_session(train, validation, class_map.names, training, weights=start)
+        for note in session.notes:
+            say(note)
         for warning in session.warnings:
             say(f"WARNING: {warning}")
         description = {"width": size[0], "height": size[1], "classes": class_map.names, "training": training}

@@ -34,7 +34,7 @@ from detectnet_trainer.dataset import BadData
 from detectnet_trainer.engine import NotFinite, StepReport
 from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded
-from detectnet_trainer.job_data import fetch_splits, load_spec
+from detectnet_trainer.job_data import fetch_splits, fetch_weights, load_spec
 from detectnet_trainer.job_progress import ProgressReporter
 from detectnet_trainer.ranks import Place, note_end, note_start, run_ranks
 from detectnet_trainer.session import Session, start_session
@@ -170,11 +170,14 @@ def train(
     if _asked_to_end(term, world):
         _say("SIGTERM: nothing to save yet")
         return ON_TERM
-    session = start_session(*splits, tuple(spec["network"]["classes"]), spec["training"], world)
+    weights = fetch_weights(store, spec)
+    session = start_session(*splits, tuple(spec["network"]["classes"]), spec["training"], world, weights)
     if (checkpoint := commits.fetch_latest()) is not None:
         session.warnings += restore_checkpoint(session.trainer, session.training, checkpoint)
         _say(f"going on after step {session.trainer.step} of {session.trainer.plan.max_step}")
     world.wait()
+    for note in session.notes:
+        _say(note)
     for warning in session.warnings:
         _say(f"WARNING: {warning}")
     url = environ.get("PERISCOPE_PROGRESS_URL") if world.is_first else None

@@ -23,6 +23,21 @@ def load_spec(store: ObjectStore, job_id: str) -> dict[str, Any]:
     return spec
 
 
+def fetch_weights(store: ObjectStore, spec: Mapping[str, Any]) -> bytes | None:
+    """The file of the pretrained model that the job begins with, or None. Raises ObjectMissing."""
+    wanted = spec.get("weights")
+    if wanted is None:
+        return None
+
+    def fetch() -> bytes:
+        content = b"".join(store.iterate(keys.blob(wanted["sha256"])))
+        if hashlib.sha256(content).hexdigest() != wanted["sha256"]:
+            raise StoreUnavailable(f"the blob {wanted['sha256']} came damaged from the store")
+        return content
+
+    return patiently(fetch)
+
+
 def fetch_splits(
     store: ObjectStore, spec: Mapping[str, Any], work_dir: Path, attempt: int, cache: Path | None = None
 ) -> tuple[Split, Split]:

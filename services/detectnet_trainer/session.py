@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from detectnet_trainer.dataset import Split
 from detectnet_trainer.engine import Trainer
 from detectnet_trainer.initialise import initialise
 from detectnet_trainer.model import DetectNet
+from detectnet_trainer.pretrained import fitting, read_weights
 from detectnet_trainer.world import World
 
 INITIAL_IMAGES = 6
@@ -32,6 +33,8 @@ class Session:
     """The options as they are carried out; a checkpoint keeps them."""
     device: torch.device
     warnings: list[str]
+    notes: list[str] = field(default_factory=list)
+    """What else people want to read in the log."""
 
 
 def start_session(
@@ -40,12 +43,15 @@ def start_session(
     names: tuple[str, ...],
     training: Mapping[str, Any],
     world: World | None = None,
+    weights: bytes | None = None,
 ) -> Session:
     """Make model, solver and batches; the first weights depend on the seed only.
 
-    With a ``world`` of several processes each trains on its share of every batch.
+    With a ``world`` of several processes each trains on its share of every batch. ``weights`` is the file of
+    a pretrained network to begin with.
 
     Raises:
+        BadData: ``weights`` cannot be read or belong to another network.
         ValueError: an option has a value that does not exist.
     """
     torch.set_num_threads(training["threads"])
@@ -62,10 +68,11 @@ def start_session(
     first = torch.from_numpy(
         np.ascontiguousarray(train.images[:INITIAL_IMAGES].transpose(0, 3, 1, 2), np.float32)
     )
-    initialise(model, training["initialisation"], first, training["seed"])
+    pretrained, told = ({}, []) if weights is None else fitting(read_weights(weights), len(names))
+    initialise(model, training["initialisation"], first, training["seed"], pretrained)
     trainer = Trainer(model, maker, carried_out, device, world)
     plain = BatchMaker(validation, len(names), None, training["seed"])
-    return Session(trainer, plain, names, carried_out, device, warnings)
+    return Session(trainer, plain, names, carried_out, device, warnings, told)
 
 
 def bf16_is_fast(device: torch.device) -> bool:

@@ -14,12 +14,12 @@ from detectnet.bundle import input_size
 from detectnet.caffe_runtime import CaffeNet
 from detectnet.caffemodel import read_caffemodel, weights_of
 from detectnet.classes import ClassMap
-from detectnet.clustering import ClusterOptions, cluster_detections
+from detectnet.decoders import Decoder, Detection, Network, detect
 from detectnet.drawing import draw_boxes, encode_png
-from detectnet.images import Image, decode_image, resize_image
-from detectnet.jetson import DEFAULT_THRESHOLD, decode_caffe, preprocess_caffe
+from detectnet.images import Image, decode_image
 from detectnet.prototxt import parse_prototxt
 from detectnet.sizes import require_grid_size
+from detectnet.ssd_onnx import HALF_RANGE, ssd_outputs
 from detectnet_trainer.batches import BatchMaker
 from detectnet_trainer.checkpoint import model_of_checkpoint, write_durably
 from detectnet_trainer.dataset import BadData, build_folder_split
@@ -27,8 +27,10 @@ from detectnet_trainer.evaluate import evaluate
 from detectnet_trainer.export import export_snapshot
 from detectnet_trainer.model import DetectNet, load_weights
 
-Found = list[tuple[npt.NDArray[np.float32], int, float]]
-"""Box in pixels of the picture, class index, confidence."""
+FloatArray = npt.NDArray[np.float32]
+
+LEAST = 1e-12
+"""Coverage nearer than this to 0 or 1 has no logit in single precision."""
 
 
 def export_checkpoint(checkpoint: Path, out: Path, size: tuple[int, int]) -> dict[str, Any]:
@@ -60,51 +62,45 @@ def evaluate_folder(model_folder: Path, folder: Path) -> dict[str, Any]:
 
 
 def predict_image(
-    model_folder: Path, image_path: Path, decoder: str, threshold: float | None, out: Path | None
+    model_folder: Path, image_path: Path, decoder: Decoder, threshold: float | None, out: Path | None
 ) -> dict[str, Any]:
     """Boxes of one picture by the exported Caffe pair, as DIGITS or as a Jetson decodes them."""
     deploy, weights, labels = _load_pair(model_folder)
     image = decode_image(image_path.read_bytes())
-    net = CaffeNet(deploy, weights)
-    width, height = _input_size(deploy)
-    if decoder == "jetson-caffe":
-        grids = net.run(preprocess_caffe(image, width, height))
-        found = _jetson_boxes(grids, image, (width, height), threshold)
-    else:
-        resized = resize_image(image, width, height).transpose(2, 0, 1).astype(np.float32)
-        found = _digits_boxes(net.run(resized), image, (width, height), threshold)
+    size = _input_size(deploy)
+    found = detect(_network(CaffeNet(deploy, weights), decoder), image, size, decoder, threshold)
     if out is not None:
         out.write_bytes(encode_png(_drawn(image, found, labels)))
     boxes = [
-        {"class": labels[index], "xyxy": [round(float(side), 2) for side in box], "confidence": confidence}
-        for box, index, confidence in found
+        {
+            "class": labels[item.class_index],
+            "xyxy": [round(side, 2) for side in item.xyxy],
+            "confidence": item.confidence,
+        }
+        for item in found
     ]
     return {"image": str(image_path), "decoder": decoder, "boxes": boxes}
 
 
-def _jetson_boxes(grids: Any, image: Image, size: tuple[int, int], threshold: float | None) -> Found:
-    image_size = (image.shape[1], image.shape[0])
-    least = DEFAULT_THRESHOLD if threshold is None else threshold
-    found = decode_caffe(*grids, image_size=image_size, network_size=size, threshold=least)
-    return [(np.array(item.xyxy, np.float32), item.class_index, item.confidence) for item in found]
+def _network(net: CaffeNet, decoder: Decoder) -> Network:
+    """The Caffe pair in the form that the decoder looks at; SSD outputs are made of its grids."""
+    if decoder != "jetson-onnx":
+        return net.run
+
+    def run(given: FloatArray) -> tuple[FloatArray, FloatArray]:
+        # What the SSD graph does with its input: R,G,B in -1 to 1 become B,G,R in 0-255.
+        coverage, bboxes = net.run(np.ascontiguousarray(given[::-1] * HALF_RANGE + HALF_RANGE))
+        sure = np.clip(coverage.astype(np.float64), LEAST, 1 - LEAST)
+        return ssd_outputs(np.log(sure / (1 - sure)).astype(np.float32), bboxes)
+
+    return run
 
 
-def _digits_boxes(grids: Any, image: Image, size: tuple[int, int], threshold: float | None) -> Found:
-    options = ClusterOptions() if threshold is None else ClusterOptions(coverage_threshold=threshold)
-    ratio = np.array([image.shape[1] / size[0], image.shape[0] / size[1]] * 2)
-    coverage, bboxes = grids
-    clustered = cluster_detections(coverage, bboxes, options)
-    return [
-        (np.asarray(row[:4] * ratio, np.float32), index, float(row[4]))
-        for index, rows in enumerate(clustered)
-        for row in rows
-    ]
-
-
-def _drawn(image: Image, found: Found, labels: list[str]) -> Image:
-    indices = [index for _, index, _ in found]
-    boxes = np.array([box for box, _, _ in found], np.float32)
-    return draw_boxes(image, boxes, [labels[i] for i in indices], [score for *_, score in found], indices)
+def _drawn(image: Image, found: list[Detection], labels: list[str]) -> Image:
+    indices = [item.class_index for item in found]
+    boxes = np.array([item.xyxy for item in found], np.float32).reshape(-1, 4)
+    scores = [item.confidence for item in found]
+    return draw_boxes(image, boxes, [labels[index] for index in indices], scores, indices)
 
 
 def _load_pair(folder: Path) -> tuple[str, bytes, list[str]]:

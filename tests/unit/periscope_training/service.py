@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from periscope import job_tokens
 from periscope.tokens import Tokens
 from periscope_training.app import Adapters, create_service
+from periscope_training.progress import ProgressRecords
 from periscope_training.settings import Settings
 from tests.unit.periscope_training.fake_registry import FakeRegistry
 from tests.unit.periscope_training.house import House
@@ -103,6 +104,11 @@ class Service:
         text = job_tokens.issue(SECRET, job_id, attempt, until) if token is None else token
         path = f"/v1/jobs/{job_id}/attempts/{attempt}/progress"
         return self.client.post(path, json=body, headers={"Authorization": f"Bearer {text}"})
+
+    @property
+    def service_progress(self) -> ProgressRecords:
+        """What training programs have said, as a replica of its own reads it."""
+        return ProgressRecords(self.house.store)
 
     def lead(self) -> None:
         """What the background work does in one round."""
