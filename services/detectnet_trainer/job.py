@@ -176,10 +176,8 @@ def train(
         session.warnings += restore_checkpoint(session.trainer, session.training, checkpoint)
         _say(f"going on after step {session.trainer.step} of {session.trainer.plan.max_step}")
     world.wait()
-    for note in session.notes:
-        _say(note)
-    for warning in session.warnings:
-        _say(f"WARNING: {warning}")
+    for line in [*session.notes, *(f"WARNING: {warning}" for warning in session.warnings)]:
+        _say(line)
     url = environ.get("PERISCOPE_PROGRESS_URL") if world.is_first else None
     reporter = ProgressReporter(url, environ.get("PERISCOPE_PROGRESS_TOKEN", ""), session.trainer)
     loop = _Loop(session, commits, reporter, term, spec["network"])

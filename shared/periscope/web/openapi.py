@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from flask import Response, request
-from flask_openapi3 import OpenAPI
+from flask_openapi3 import APIBlueprint, OpenAPI
 
 from periscope.web.auth import access_of
 from periscope.web.problems import MEDIA_TYPE
@@ -20,6 +20,13 @@ _CONVERTED = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")
 
 class ServiceAPI(OpenAPI):
     """flask-openapi3's application, whose document tells the roles and the problem documents."""
+
+    def register_api(self, api: APIBlueprint, **options: Any) -> None:
+        """Register a blueprint; methods of one path may stand in several, which the library would lose."""
+        before = {path: dict(item) for path, item in self.paths.items()}
+        super().register_api(api, **options)
+        for path, item in before.items():
+            self.paths[path] = {**item, **self.paths[path]}
 
     def generate_spec_json(self) -> None:
         """Generate the document, then add to it."""
