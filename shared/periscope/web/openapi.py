@@ -23,10 +23,13 @@ class ServiceAPI(OpenAPI):
 
     def register_api(self, api: APIBlueprint, **options: Any) -> None:
         """Register a blueprint; methods of one path may stand in several, which the library would lose."""
-        before = {path: dict(item) for path, item in self.paths.items()}
+        for path, item in self.paths.items():
+            if path in api.paths:
+                also = api.paths[path].model_dump(exclude_none=True, exclude_unset=True)
+                api.paths[path] = item.model_copy(
+                    update={method: getattr(api.paths[path], method) for method in also}
+                )
         super().register_api(api, **options)
-        for path, item in before.items():
-            self.paths[path] = {**item, **self.paths[path]}
 
     def generate_spec_json(self) -> None:
         """Generate the document, then add to it."""
