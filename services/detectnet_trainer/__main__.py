@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from detectnet.decoders import DECODERS
+from detectnet.description import describe_network, description_text
 from detectnet.recipes import RECIPES
 from detectnet.sizes import IllegalSize
 
@@ -44,12 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return (run_job if options.command == "job" else run_rank)(options.job, options.attempt)
     try:
-        result = _run(options)
+        result = _describe(options) if options.command == "describe" else _run(options)
     except FORESEEN as error:
         print(f"detectnet: {error}", file=sys.stderr)
         return FAILED
-    print(json.dumps(result, indent=None if options.json else 2))
+    if options.command == "describe" and not options.json:
+        print(description_text(result))
+    else:
+        print(json.dumps(result, indent=None if options.json else 2))
     return 0
+
+
+def _describe(options: argparse.Namespace) -> dict[str, Any]:
+    size = None if options.size is None else _size(options.size)
+    return describe_network(options.prototxt.read_text(), size)
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
@@ -102,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--decoder", choices=DECODERS, default="jetson-caffe")
     predict.add_argument("--threshold", type=float, help="smallest coverage of a cell")
     predict.add_argument("--out", type=Path, help="write the picture with boxes here (PNG)")
+    describe = commands.add_parser("describe", help="layers, output shapes and parameters of a prototxt")
+    describe.add_argument("prototxt", type=Path)
+    describe.add_argument("--size", help="network input WxH, where the file says none")
     for name, told in (("job", "run a training job of the platform"), ("rank", "one process of such a job")):
         job = commands.add_parser(name, help=told)
         job.add_argument("--job", required=True)

@@ -14,6 +14,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint, OpenAPI
 from prometheus_client import CollectorRegistry
 
+from detectnet.learning_rate import BadPolicy
 from periscope import keys
 from periscope.background import Worker
 from periscope.client import ServiceClient
@@ -83,6 +84,7 @@ ANSWERS: Mapping[type[Exception], type[Problem]] = {
     PictureTooLarge: Unprocessable,
     NotPublishable: Unprocessable,
     NotWeights: Unprocessable,
+    BadPolicy: Unprocessable,
     KeyReused: Unprocessable,
     NameTaken: ConflictProblem,
     NotNow: ConflictProblem,

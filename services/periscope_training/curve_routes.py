@@ -14,6 +14,7 @@ from periscope import keys
 from periscope.documents import Document
 from periscope.store import ObjectMissing
 from periscope.web.auth import requires
+from periscope.web.openapi import gives
 from periscope.web.pages import page
 from periscope.web.problems import NotFound
 from periscope.wire.base import PageQuery, RequestModel
@@ -74,6 +75,7 @@ def curve_routes(api: Api, live: LiveCurves) -> APIBlueprint:
 
     @routes.get("/v1/jobs/<job_id>/history.csv")
     @requires("viewer")
+    @gives("text/csv")
     def get_history_csv(path: JobPath, query: CurveQuery) -> Response:
         """The curves for a spreadsheet: one row for each progress record and each validation."""
         job = find_job(api, path.job_id)
@@ -84,12 +86,14 @@ def curve_routes(api: Api, live: LiveCurves) -> APIBlueprint:
 
     @routes.get("/v1/jobs/<job_id>/history.png")
     @requires("viewer")
+    @gives("image/png")
     def get_history_png(path: JobPath) -> Response:
         """The curves as a picture."""
         return Response(training_plot(_curves(api, path.job_id)), mimetype="image/png")
 
     @routes.get("/v1/history.png")
     @requires("viewer")
+    @gives("image/png")
     def compare(query: CompareQuery) -> Response:
         """One figure of several jobs in one picture."""
         jobs = [_curves(api, job_id) for job_id in query.job]
@@ -97,6 +101,7 @@ def curve_routes(api: Api, live: LiveCurves) -> APIBlueprint:
 
     @routes.get("/v1/jobs/<job_id>/events")
     @requires("viewer")
+    @gives("text/event-stream")
     def follow(path: JobPath) -> Response:
         """Live curves as server-sent events: state, progress, epoch, end; Last-Event-ID goes on."""
         last = request.headers.get("Last-Event-ID", "")
@@ -133,6 +138,7 @@ def epoch_routes(api: Api) -> APIBlueprint:
 
     @routes.get("/v1/jobs/<job_id>/log")
     @requires("viewer")
+    @gives("text/plain")
     def get_log(path: JobPath, query: LogQuery) -> Response:
         """What an attempt has written, as text; of a very long one the end."""
         job = find_job(api, path.job_id)

@@ -10,6 +10,7 @@ from flask_openapi3 import APIBlueprint
 
 from periscope.ids import new_id
 from periscope.web.auth import requires
+from periscope.web.openapi import gives
 from periscope_training.curves import epoch_text
 from periscope_training.epoch_files import EpochFiles
 from periscope_training.publication_routes import PUBLICATIONS, EpochPath
@@ -25,6 +26,7 @@ def download_routes(files: EpochFiles, builder: Builder) -> APIBlueprint:
 
     @routes.get("/v1/jobs/<job_id>/epochs/<string:epoch>.zip")
     @requires("viewer")
+    @gives("application/zip")
     def download_epoch(path: EpochPath) -> Response:
         """The model zip of an epoch, proved and whole; nothing is published."""
         epoch = files.find(require_job(path.job_id), path.epoch)

@@ -70,7 +70,7 @@ def job_change_routes(api: Api, deletions: Deletions) -> APIBlueprint:
         response.set_etag(document.etag.strip('"'))
         return response
 
-    @routes.delete("/v1/jobs/<job_id>")
+    @routes.delete("/v1/jobs/<job_id>", responses={HTTPStatus.NO_CONTENT: None})
     @requires("editor")
     def delete_job(path: JobPath) -> Response:
         """Remove an ended job, its epochs and logs; published models and pretrained models stay."""

@@ -10,17 +10,16 @@ from flask import Response
 from flask_openapi3 import APIBlueprint
 from pydantic import Field
 
-from detectnet.learning_rate import preview_rate
+from detectnet.learning_rate import preview
 from detectnet.recipes import RECIPES
 from periscope.web.auth import requires
+from periscope.web.openapi import gives
 from periscope.wire.base import RequestModel, ResponseModel
 from periscope.wire.jobs import JobRequest, RecipeList
 from periscope.wire.training_options import Positive, RatePolicy
 from periscope_training.gpus import GpuList
 from periscope_training.plots import rate_plot
 from periscope_training.routes import JOBS, answer
-
-PREVIEW_POINTS = 101
 
 
 class RateRequest(RequestModel):
@@ -75,16 +74,11 @@ def option_routes(gpus: Callable[[], GpuList]) -> APIBlueprint:
 
     @routes.post("/v1/learning-rates:preview", responses={HTTPStatus.OK: RateResponse})
     @requires("viewer")
+    @gives("image/png")
     def preview_rates(query: RateQuery, body: RateRequest) -> Response:
         """How learning rates run over a training, before there is one (DIGITS's "Visualize LR")."""
         policy = body.lr_policy.model_dump()
-        curves = [
-            RateCurve(
-                learning_rate=base,
-                values=[preview_rate(policy, base)(percent) for percent in range(PREVIEW_POINTS)],
-            )
-            for base in body.learning_rates
-        ]
+        curves = [RateCurve(learning_rate=base, values=preview(policy, base)) for base in body.learning_rates]
         if query.view == "json":
             return answer(RateResponse(curves=curves))
         lines = {f"{curve.learning_rate:g}": list(enumerate(curve.values)) for curve in curves}

@@ -22,6 +22,7 @@ from periscope.documents import Documents
 from periscope.ids import is_id
 from periscope.web.auth import requires
 from periscope.web.bodies import accepts
+from periscope.web.openapi import gives
 from periscope.web.pages import page
 from periscope.web.problems import BadRequest, NotFound, Unprocessable
 from periscope.wire.base import PageQuery
@@ -88,6 +89,7 @@ def prediction_routes(api: PredictionApi) -> APIBlueprint:
     @routes.post(f"{epoch_url}:predict", responses={HTTPStatus.OK: PredictionResponse})
     @requires("viewer")
     @accepts(*MEDIA_TYPES, max_bytes=MAX_PICTURE_BYTES)
+    @gives("image/png")
     def predict(path: EpochPath, query: PredictQuery, raw: Picture) -> Response:
         """What the network finds in a picture: JSON, or a PNG of the boxes or of the coverage."""
         epoch = api.files.find(require_job(path.job_id), path.epoch)
@@ -107,6 +109,7 @@ def prediction_routes(api: PredictionApi) -> APIBlueprint:
     @routes.post(f"{epoch_url}:layers", responses={HTTPStatus.OK: LayersResponse})
     @requires("viewer")
     @accepts(*MEDIA_TYPES, max_bytes=MAX_PICTURE_BYTES)
+    @gives("image/png")
     def show_layers(path: EpochPath, query: LayersQuery, raw: Picture) -> Response:
         """Statistics of every layer for a picture, or one layer's maps side by side as PNG."""
         epoch = api.files.find(require_job(path.job_id), path.epoch)
@@ -170,7 +173,7 @@ def evaluation_routes(api: PredictionApi) -> APIBlueprint:
         """How far an evaluation is, and its figures."""
         return answer(_evaluation(api.documents.get(evaluation.KIND, _require_evaluation(path))))
 
-    @routes.delete("/v1/evaluations/<evaluation_id>")
+    @routes.delete("/v1/evaluations/<evaluation_id>", responses={HTTPStatus.NO_CONTENT: None})
     @requires("editor")
     def delete_evaluation(path: EvaluationPath) -> Response:
         """Remove an evaluation; one that runs ends."""

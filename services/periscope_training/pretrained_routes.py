@@ -72,7 +72,7 @@ def pretrained_routes(documents: Documents, models: PretrainedModels, files: Epo
         """One pretrained model."""
         return answer(_described(find_pretrained(documents, path.name)))
 
-    @routes.delete("/v1/pretrained-models/<name>")
+    @routes.delete("/v1/pretrained-models/<name>", responses={HTTPStatus.NO_CONTENT: None})
     @requires("editor")
     def delete_pretrained(path: PretrainedPath) -> Response:
         """Take the name away. Jobs that began with it, or wait to, keep the weights."""

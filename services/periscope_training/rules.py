@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from detectnet.learning_rate import BadPolicy, preview
+from detectnet.network_import import ImportedNetwork, import_network
+from detectnet.prototxt import PrototxtError
 from detectnet.recipes import UnknownOption, UnknownRecipe, resolve_training
 from detectnet.sizes import IllegalSize, require_grid_size
 
@@ -40,6 +43,8 @@ class JobWish:
     """Width and height in pixels; None takes the dataset's."""
     allow_findings: frozenset[str] = frozenset()
     """Codes of error findings of the dataset that shall not keep the job from starting."""
+    classes: int | None = None
+    """How many the given network has; None takes the dataset's."""
 
 
 def build_spec(
@@ -51,6 +56,7 @@ def build_spec(
     """
     _require_trainable(manifest)
     _require_sound(manifest, wish.allow_findings)
+    _require_class_count(wish.classes, manifest)
     width, height = _network_size(wish.input_size, manifest)
     return {
         "job_id": job_id,
@@ -76,6 +82,14 @@ def build_spec(
             name: manifest["options"].get(name) for name in ("pad", "resize", "val_min_box_size")
         },
     }
+
+
+def read_network(text: str) -> ImportedNetwork:
+    """A prototxt of the request. Raises UnusableRequest naming layer and line."""
+    try:
+        return import_network(text)
+    except PrototxtError as error:
+        raise UnusableRequest("/network", f"The network cannot be used: {error}.") from error
 
 
 def request_digest(request: Mapping[str, Any]) -> str:
@@ -117,6 +131,16 @@ def _require_sound(manifest: Mapping[str, Any], allowed: frozenset[str]) -> None
         )
 
 
+def _require_class_count(given: int | None, manifest: Mapping[str, Any]) -> None:
+    names = manifest["classes"]
+    if given is not None and given != len(names):
+        raise UnusableRequest(
+            "/network",
+            f"The network has {given} class(es) and the dataset {len(names)} ({', '.join(names)}). Change "
+            "num_output of cvg/classifier and the object_class entries, or map the dataset's classes.",
+        )
+
+
 def _network_size(wished: tuple[int, int] | None, manifest: Mapping[str, Any]) -> tuple[int, int]:
     width, height = wished or _size_of_images(manifest)
     try:
@@ -148,6 +172,7 @@ def _training(wish: JobWish, threads: int) -> dict[str, Any]:
         raise UnusableRequest("/recipe", str(error)) from error
     except UnknownOption as error:
         raise UnusableRequest("/augmentation", str(error)) from error
+    _require_sound_rate(training)
     augmentation = training["augmentation"]
     if augmentation is not None and augmentation["scale_min"] > augmentation["scale_max"]:
         raise UnusableRequest("/augmentation/scale_min", "scale_min must not be above scale_max.")
@@ -156,3 +181,10 @@ def _training(wish: JobWish, threads: int) -> dict[str, Any]:
             "/validation_interval_epochs", "validation_interval_epochs must not be above epochs."
         )
     return training
+
+
+def _require_sound_rate(training: Mapping[str, Any]) -> None:
+    try:
+        preview(training["lr_policy"], training["learning_rate"])
+    except BadPolicy as error:
+        raise UnusableRequest("/lr_policy", f"{error}.") from error

@@ -21,7 +21,14 @@ from periscope_training import job_document, pretrained, publication
 from periscope_training.curves import find_epoch
 from periscope_training.datasets import Datasets
 from periscope_training.pretrained_models import find_pretrained
-from periscope_training.rules import JobWish, Spec, UnusableRequest, build_spec, request_digest
+from periscope_training.rules import (
+    JobWish,
+    Spec,
+    UnusableRequest,
+    build_spec,
+    read_network,
+    request_digest,
+)
 
 NOT_OPTIONS = frozenset(
     {
@@ -32,6 +39,7 @@ NOT_OPTIONS = frozenset(
         "recipe",
         "resources",
         "allow_findings",
+        "network",
         "group",
         "notes",
         "labels",
@@ -46,14 +54,22 @@ class KeyReused(Exception):
 
 
 def wish_of(request: JobRequest) -> JobWish:
-    """The request in plain values: options only where given, or null where null means something."""
+    """The request in plain values: options only where given, or null where null means something.
+
+    What the request's network says counts where the request itself does not. Raises rules.UnusableRequest.
+    """
     options: dict[str, Any] = {}
     for name in request.model_fields_set - NOT_OPTIONS:
         value = getattr(request, name)
         if value is not None or name == "augmentation":
             options[name] = value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
     size = None if request.input is None else (request.input.width, request.input.height)
-    return JobWish(request.name, request.recipe, options, size, frozenset(request.allow_findings))
+    classes = None
+    if request.network is not None:
+        imported = read_network(request.network)
+        options, size, classes = imported.options() | options, size or imported.size, imported.classes
+    findings = frozenset(request.allow_findings)
+    return JobWish(request.name, request.recipe, options, size, findings, classes)
 
 
 class Submissions:

@@ -111,6 +111,21 @@ def preview_rate(policy: Mapping[str, Any], base: float) -> Callable[[float], fl
     return lambda _: base
 
 
+def preview(policy: Mapping[str, Any], base: float) -> list[float]:
+    """The learning rate at 0, 1, ... 100 percent of training. Raises BadPolicy, also where it has no end."""
+    rate = preview_rate(policy, base)
+    try:
+        values = [rate(percent) for percent in range(101)]
+    except OverflowError:
+        values = [math.inf]
+    if not all(math.isfinite(value) for value in values):
+        raise BadPolicy(
+            f"the learning-rate policy {policy['name']!r} leaves all numbers behind on the way; "
+            "a gamma above 1 lets the rate grow with every step"
+        )
+    return values
+
+
 def _name(policy: Mapping[str, Any]) -> str:
     name = str(policy.get("name"))
     if name not in NAMES:

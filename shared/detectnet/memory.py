@@ -22,16 +22,24 @@ def parameter_count(classes: int) -> int:
     return sum(math.prod(shape) for shape in network.parameter_shapes(classes).values())
 
 
-def activation_count(width: int, height: int, classes: int) -> int:
-    """Numbers that one image leaves behind on its way forward, all of which the way back needs."""
+def layer_shapes(width: int, height: int, classes: int) -> list[tuple[network.Layer, tuple[int, int, int]]]:
+    """Each layer and its output's channels, rows and columns, in order."""
     sizes = {network.INPUT: (3, height, width)}
-    total = 3 * height * width
+    shapes = []
     for layer in network.layers(classes):
         shape = _shape_after(layer, sizes)
         sizes[layer.top] = shape
-        if not isinstance(layer, network.Dropout):
-            total += math.prod(shape)
-    return total
+        shapes.append((layer, shape))
+    return shapes
+
+
+def activation_count(width: int, height: int, classes: int) -> int:
+    """Numbers that one image leaves behind on its way forward, all of which the way back needs."""
+    return 3 * height * width + sum(
+        math.prod(shape)
+        for layer, shape in layer_shapes(width, height, classes)
+        if not isinstance(layer, network.Dropout)
+    )
 
 
 def training_memory(

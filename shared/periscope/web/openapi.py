@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, OpenAPI
@@ -15,7 +16,20 @@ SECURITY_SCHEME = "bearer"
 PROBLEM_SCHEMA = "#/components/schemas/ProblemDetails"
 DOCS_POLICY = "default-src 'self' 'unsafe-inline' data:"
 
+View = TypeVar("View", bound=Callable[..., Any])
+
+_GIVES = "periscope_gives"
 _CONVERTED = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")
+
+
+def gives(*media_types: str) -> Callable[[View], View]:
+    """Mark a view whose answer, where all went well, may also have these media types."""
+
+    def mark(view: View) -> View:
+        setattr(view, _GIVES, media_types)
+        return view
+
+    return mark
 
 
 class ServiceAPI(OpenAPI):
@@ -37,11 +51,17 @@ class ServiceAPI(OpenAPI):
         roles = self._roles_by_path()
         for path, item in self.spec_json["paths"].items():
             for method, operation in item.items():
-                _describe(operation, roles.get((path, method.upper()), "public"))
+                access, media_types = roles.get((path, method.upper()), ("public", ()))
+                _describe(operation, access)
+                for media_type in media_types:
+                    _add_media_type(operation, media_type)
 
-    def _roles_by_path(self) -> dict[tuple[str, str], Any]:
+    def _roles_by_path(self) -> dict[tuple[str, str], tuple[Any, tuple[str, ...]]]:
         return {
-            (_CONVERTED.sub(r"{\1}", rule.rule), method): access_of(self, rule.endpoint)
+            (_CONVERTED.sub(r"{\1}", rule.rule), method): (
+                access_of(self, rule.endpoint),
+                getattr(self.view_functions[rule.endpoint], _GIVES, ()),
+            )
             for rule in self.url_map.iter_rules()
             for method in rule.methods or ()
         }
@@ -68,6 +88,12 @@ def _describe(operation: dict[str, Any], access: Any) -> None:
     operation["security"] = [{SECURITY_SCHEME: []}]
     responses["401"] = _problem("No token, or one that is not known")
     responses["403"] = _problem(f"The token has not the role {' or '.join(str(role) for role in roles)}")
+
+
+def _add_media_type(operation: dict[str, Any], media_type: str) -> None:
+    done = operation["responses"].setdefault("200", {"description": "OK"})
+    schema = {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}
+    done.setdefault("content", {})[media_type] = {"schema": schema}
 
 
 def _problem(description: str) -> dict[str, Any]:

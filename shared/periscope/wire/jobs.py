@@ -57,6 +57,12 @@ class JobRequest(TrainingOptions):
     )
     recipe: str = Field("default", max_length=40)
     resources: ResourceWish | None = Field(None, description="Only on Kubernetes")
+    network: str | None = Field(
+        None,
+        max_length=500_000,
+        description="A DetectNet prototxt, as text: its size, batches and augmentation count where the "
+        "request does not say; a layer that is not DetectNet's is refused by name and line",
+    )
     group: Group | None = Field(None, description="Jobs that belong together")
     notes: Notes | None = None
     labels: Labels | None = None

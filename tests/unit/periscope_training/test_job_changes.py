@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from detectnet.recipes import resolve_training
+from detectnet.training_prototxt import train_val_prototxt
 from tests.unit.periscope_training.service import PROGRESS, Service, committed_epoch
 
 NO_JOB = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
@@ -250,3 +253,22 @@ def test_progress_tells_the_time_that_is_left(service: Service) -> None:
     service.report(job_id, 1, {**PROGRESS, "at": "2026-11-01T12:00:00.000000Z"})
 
     assert service.get(f"/v1/jobs/{job_id}").json["progress"]["eta_s"] == 90.0
+
+
+def test_a_network_comes_as_a_prototxt_and_is_refused_by_layer_and_line(service: Service) -> None:
+    given = resolve_training("digits", {"batch_size": 7}, threads=1)
+    text = train_val_prototxt(320, 192, 2, given)
+    asked = {"name": "dive", "dataset": "pool", "network": text}
+
+    job = service.get(f"/v1/jobs/{service.create_job(network=text, val_batch_size=3)}").json
+    wrong = service.post("/v1/jobs", json={**asked, "network": text.replace("LRN", "BatchNorm", 1)})
+    one_class = train_val_prototxt(320, 192, 1, given)
+    other = service.post("/v1/jobs", json={**asked, "network": one_class})
+
+    assert (job["training"]["batch_size"], job["training"]["val_batch_size"]) == (7, 3)
+    assert job["training"]["augmentation"]["shift_x"] == 32
+    assert (job["network"]["width"], job["network"]["height"]) == (320, 192)
+    (error,) = wrong.json["errors"]
+    assert (wrong.status_code, error["pointer"]) == (422, "/network")
+    assert re.search(r"line \d+: layer 'pool1/norm1'.*BatchNorm", error["message"])
+    assert (other.status_code, "1 class(es)" in other.json["detail"]) == (422, True)
