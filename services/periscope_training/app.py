@@ -49,7 +49,13 @@ from periscope_training.http_registry import HttpRegistry
 from periscope_training.job_change_routes import job_change_routes, new_job_routes
 from periscope_training.job_document import NotNow
 from periscope_training.launcher import Launcher, LauncherUnavailable
-from periscope_training.launching import create_launcher, gpu_list, loop_settings, manifest_of
+from periscope_training.launching import (
+    create_launcher,
+    gpu_list,
+    loop_settings,
+    manifest_of,
+    require_allowed,
+)
 from periscope_training.leadership import Leadership
 from periscope_training.leading import EvaluateLoop, JobLoop, Photographer, PublishLoop
 from periscope_training.live import LiveCurves
@@ -157,7 +163,14 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
         documents=documents,
         store=store,
         launcher=adapters.launcher,
-        submissions=Submissions(documents, store, adapters.datasets, settings.trainer_threads, now),
+        submissions=Submissions(
+            documents,
+            store,
+            adapters.datasets,
+            settings.trainer_threads,
+            now,
+            lambda resources: require_allowed(settings, resources),
+        ),
         progress=progress,
         polls=LongPolls(),
         job_token_secret=settings.job_token_secret,

@@ -118,6 +118,20 @@ class KubernetesSettings(BaseModel):
             raise SettingsError(f"{VARIABLE} must be a JSON object: {error}") from error
 
 
+def exceeding(settings: KubernetesSettings, wish: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What of a job's ``resources`` is more than the settings allow: (field, a sentence) of each."""
+    told = []
+    for name in ("cpu", "memory", "shared_memory", "scratch"):
+        most = getattr(settings, name)
+        if name in wish and _amount(str(wish[name])) > _amount(most):
+            told.append((name, f"{name} {wish[name]} is more than the {most} that an administrator allows."))
+    for name in ("gpus", "nodes", "max_runtime_s"):
+        most = getattr(settings, name)
+        if name in wish and most is not None and int(wish[name]) > most:
+            told.append((name, f"{name} {wish[name]} is more than the {most} that an administrator allows."))
+    return told
+
+
 def narrowed(settings: KubernetesSettings, wish: Mapping[str, Any]) -> KubernetesSettings:
     """The settings with a job's ``resources`` applied where they ask for less; the rest is not the job's."""
     changes: dict[str, Any] = {}

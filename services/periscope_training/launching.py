@@ -18,11 +18,12 @@ from periscope_training.job_document import KIND
 from periscope_training.job_manifest import job_manifest, selector
 from periscope_training.kubernetes_api import KubernetesApi, connect
 from periscope_training.kubernetes_launcher import KubernetesLauncher
-from periscope_training.kubernetes_settings import narrowed
+from periscope_training.kubernetes_settings import exceeding, narrowed
 from periscope_training.launcher import Launch, Launcher
 from periscope_training.pod_records import PodRecords
 from periscope_training.process_launcher import ProcessLauncher
 from periscope_training.reconcile import LoopSettings
+from periscope_training.rules import UnusableRequest
 from periscope_training.settings import Settings
 
 JOB_TOKEN_LIFETIME = timedelta(days=30)
@@ -45,6 +46,7 @@ def loop_settings(settings: Settings) -> LoopSettings:
     return LoopSettings(
         max_concurrent_jobs=settings.max_concurrent_jobs,
         max_interruptions=settings.max_interruptions,
+        pending_deadline_s=settings.pending_deadline_s,
         gpus_of=lambda resources: gpus_of(settings, resources),
         retry_backoff_s=settings.retry_backoff_s,
         job_token_lifetime=JOB_TOKEN_LIFETIME,
@@ -53,6 +55,13 @@ def loop_settings(settings: Settings) -> LoopSettings:
             settings.job_token_secret, job, attempt, until
         ),
     )
+
+
+def require_allowed(settings: Settings, resources: Mapping[str, Any]) -> None:
+    """Refuse a job that asks for more than the cluster's settings allow. Raises UnusableRequest."""
+    too_much = [] if settings.kubernetes is None else exceeding(settings.kubernetes, resources)
+    for field, sentence in too_much:
+        raise UnusableRequest(f"/resources/{field}", f"{sentence} Ask for less, or leave it out.")
 
 
 def manifest_of(settings: Settings, request: JobRequest) -> dict[str, Any] | None:

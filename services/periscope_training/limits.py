@@ -11,6 +11,7 @@ from periscope_training.curves import Epoch, best_epoch, epoch_text
 from periscope_training.lifecycle import Stop
 
 SECONDS_PER_HOUR = 3600.0
+SECONDS_PER_DAY = 86_400.0
 
 
 def reached_limit(body: Mapping[str, Any], epochs: Sequence[Epoch], gpus: int, now: datetime) -> Stop | None:
@@ -27,6 +28,20 @@ def reached_limit(body: Mapping[str, Any], epochs: Sequence[Epoch], gpus: int, n
         return Stop(State.CANCELLED, f"it has used its {most:g} GPU hours; saved epochs stay usable")
     patience = limits.get("early_stop_epochs")
     return None if patience is None else _no_better_since(epochs, patience)
+
+
+def waited_too_long(body: Mapping[str, Any], deadline_s: float, now: datetime) -> Stop | None:
+    """Whether a job has been PENDING, its run made and no place found, for longer than ``deadline_s``."""
+    if body["state"] != State.PENDING:
+        return None
+    since = datetime.fromisoformat(body["history"][-1]["at"])
+    if (now - since).total_seconds() < deadline_s:
+        return None
+    return Stop(
+        State.FAILED,
+        f"it found no place to run for {deadline_s / SECONDS_PER_DAY:.3g} days. Last: {body['reason']} "
+        "Mend that, or ask for less (resources), and clone the job.",
+    )
 
 
 def gpu_hours(body: Mapping[str, Any], gpus: int, now: datetime) -> float:

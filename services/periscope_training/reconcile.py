@@ -37,9 +37,10 @@ from periscope_training.error_report import parse_error_report
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
 from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run, RunRefused
 from periscope_training.lifecycle import MAX_INTERRUPTIONS, Job, Seen, judge_end, next_action
-from periscope_training.limits import reached_limit
+from periscope_training.limits import reached_limit, waited_too_long
 from periscope_training.vital_signs import VitalSigns
 
+PENDING_DEADLINE_S = 7 * 86_400.0
 MAX_ACTIONS_A_PASS = 8
 """A job goes from QUEUED to its release within one pass; what then takes time waits for the next one."""
 
@@ -59,6 +60,8 @@ class LoopSettings:
     """Token for an attempt's progress, of job id, attempt and its end of validity."""
     max_interruptions: int = MAX_INTERRUPTIONS
     """Times that a job may be taken away by its surroundings."""
+    pending_deadline_s: float = PENDING_DEADLINE_S
+    """A run that has found no place for so long is given up."""
     gpus_of: Callable[[Mapping[str, Any]], int] = lambda _: 1
     """GPUs that an attempt holds, of the job's resources."""
 
@@ -140,12 +143,15 @@ class Reconciler:
         return _holds_slot(document)
 
     def _enforce_limits(self, document: Document) -> Document:
-        body = document.body
-        if not body.get("limits") or body["desired"] != "run":
+        body, now = document.body, self._now()
+        if body["desired"] != "run" or _has_ended(document):
             return document
-        epochs = self._checkpoint(document.id)["epochs"] if body["limits"].get("early_stop_epochs") else []
-        gpus = self._settings.gpus_of(body.get("resources") or {})
-        stop = reached_limit(body, epochs, gpus, self._now())
+        stop = waited_too_long(body, self._settings.pending_deadline_s, now)
+        if stop is None and body.get("limits"):
+            wants_epochs = body["limits"].get("early_stop_epochs") is not None
+            epochs = self._checkpoint(document.id)["epochs"] if wants_epochs else []
+            gpus = self._settings.gpus_of(body.get("resources") or {})
+            stop = reached_limit(body, epochs, gpus, now)
         if stop is None:
             return document
         log.info("limit_reached", job_id=document.id, reason=stop.reason)

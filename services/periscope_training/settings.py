@@ -62,6 +62,9 @@ class Settings:
     silent_after_s: float = 1800.0
     """A running attempt that reports and commits nothing for so long is stopped and tried again."""
 
+    pending_deadline_s: int = 604_800
+    """A Job that finds no place on the cluster for so long (a week) fails, with what it waited for."""
+
     poll_s: float = 0.5
     """Between looks at running attempts."""
 
@@ -97,6 +100,7 @@ class Settings:
             retry_backoff_s=_seconds(environ, "PERISCOPE_RETRY_BACKOFF_S", cls.retry_backoff_s),
             lease_ttl_s=whole_number(environ, "PERISCOPE_LEASE_TTL_S", cls.lease_ttl_s),
             silent_after_s=_seconds(environ, "PERISCOPE_SILENT_AFTER_S", cls.silent_after_s),
+            pending_deadline_s=whole_number(environ, "PERISCOPE_PENDING_DEADLINE_S", cls.pending_deadline_s),
             poll_s=_seconds(environ, "PERISCOPE_POLL_S", cls.poll_s),
             kubernetes=KubernetesSettings.from_environ(environ) if launcher == "kubernetes" else None,
         )

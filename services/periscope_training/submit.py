@@ -82,12 +82,14 @@ class Submissions:
         datasets: Datasets,
         threads: int,
         now: Callable[[], datetime],
+        require_allowed: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._documents = documents
         self._store = store
         self._datasets = datasets
         self._threads = threads
         self._now = now
+        self._require_allowed = require_allowed
 
     def submit_job(self, request: JobRequest, idempotency_key: str | None) -> Document:
         """Make a job, or find the one made by this key before.
@@ -105,7 +107,7 @@ class Submissions:
         self._create(job_document.CHECKPOINT_KIND, job_id, job_document.new_checkpoint(job_id))
         body = job_document.new_job(spec, dataset_name, self._now(), asked)
         if request.resources is not None:
-            body["resources"] = request.resources.model_dump(exclude_none=True)
+            body["resources"] = _resources_of(request)
         return self._create(job_document.KIND, job_id, body)
 
     def plan_job(self, request: JobRequest, job_id: str = "") -> tuple[Spec, str]:
@@ -114,6 +116,7 @@ class Submissions:
         Raises rules.UnusableRequest, and what Datasets raises.
         """
         asked = request.model_dump(mode="json", exclude_unset=True)
+        self._require_allowed(_resources_of(request))
         manifest = self._datasets.manifest(request.dataset, request.dataset_version)
         digest = request_digest(asked)
         spec = build_spec(job_id, wish_of(request), manifest, request_sha256=digest, threads=self._threads)
@@ -175,6 +178,10 @@ class Submissions:
             return self._documents.create(kind, body, document_id)
         except Conflict:
             return self._documents.get(kind, document_id)
+
+
+def _resources_of(request: JobRequest) -> dict[str, Any]:
+    return {} if request.resources is None else request.resources.model_dump(exclude_none=True)
 
 
 def _require_same(body: Mapping[str, Any], digest: str) -> None:

@@ -40,3 +40,16 @@ def test_every_page_of_docs_is_in_its_index() -> None:
 
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "README.md" or f"({page.name})" in index, page.name
+
+
+def test_the_page_for_digits_users_names_tests_that_there_are() -> None:
+    page = (ROOT / "docs" / "coming-from-digits.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    written = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+
+    assert len(named) >= 28
+    assert named <= written, named - written

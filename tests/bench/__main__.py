@@ -7,10 +7,10 @@ import os
 import sys
 import warnings
 
-from tests.bench import detectnet
+from tests.bench import detectnet, predicting
 from tests.bench.measure import table
 
-GROUPS = {"detectnet": detectnet.rows}
+GROUPS = {"detectnet": detectnet.rows, "predict": predicting.rows}
 
 
 def main() -> None:

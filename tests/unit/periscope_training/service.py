@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from periscope import job_tokens
 from periscope.tokens import Tokens
 from periscope_training.app import Adapters, create_service
+from periscope_training.kubernetes_settings import KubernetesSettings
 from periscope_training.progress import ProgressRecords
 from periscope_training.settings import Settings
 from tests.unit.periscope_training.fake_registry import FakeRegistry
@@ -62,7 +63,9 @@ def committed_epoch(number: float, digits_map: float) -> dict[str, Any]:
 
 
 class Service:
-    def __init__(self, work_dir: Path, house: House | None = None) -> None:
+    def __init__(
+        self, work_dir: Path, house: House | None = None, kubernetes: KubernetesSettings | None = None
+    ) -> None:
         self.house = house or House()
         settings = Settings(
             work_dir=work_dir,
@@ -74,6 +77,7 @@ class Service:
             admin_token="admin",
             poll_s=0.02,
             lease_ttl_s=3,
+            kubernetes=kubernetes,
         )
         registry = FakeRegistry(self.house.fate)
         adapters = Adapters(

@@ -1,0 +1,114 @@
+"""``:predict`` over HTTP against onnxruntime called directly: what the way through the service costs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import requests
+
+from detectnet.decoders import detect
+from detectnet.onnx_graph import grid_onnx
+from periscope.documents import Documents
+from periscope.s3 import S3Store
+from periscope_embedded.seaweedfs import SeaweedFS
+from periscope_training.networks import onnx_network
+from tests.bench.measure import Row, in_turns
+from tests.integration.training.running_service import TOKEN, RunningTraining, dataset_stub
+from tests.unit.periscope_training.epoch_files import random_weights, save_epoch_files
+from tests.unit.periscope_training.service import committed_epoch
+
+SIZE = (640, 640)
+REQUESTS = 50
+
+
+def rows(_threads: int) -> list[Row]:
+    """One picture of 640x640, decoder jetson-caffe, time of one request."""
+    picture = np.random.default_rng(1).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    grid = grid_onnx(random_weights(-3.0), *SIZE, 2)
+    direct = onnx_network(grid)
+    with _service(grid) as (url, peak_mib):
+        body = cv2.imencode(".jpg", picture)[1].tobytes()
+        decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+        found = in_turns(
+            f"predict one of {REQUESTS} pictures, {SIZE[0]}x{SIZE[1]}",
+            {
+                "onnxruntime, called directly": lambda: [
+                    detect(direct, decoded, SIZE, "jetson-caffe") for _ in range(REQUESTS)
+                ],
+                ":predict, one client": lambda: [_ask(url, body) for _ in range(REQUESTS)],
+                f":predict, {REQUESTS} clients at once": lambda: _all_at_once(lambda: _ask(url, body)),
+            },
+            units=REQUESTS,
+            turns=5,
+        )
+        told = f":predict, {REQUESTS} clients at once (service's peak {peak_mib():.0f} MiB)"
+    last = found[-1]
+    return [*found[:-1], Row(last.what, told, last.seconds, last.ratios)]
+
+
+def _all_at_once(call: Callable[[], object]) -> None:
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        for waiting in [pool.submit(call) for _ in range(REQUESTS)]:
+            waiting.result()
+
+
+def _ask(url: str, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/jpeg"}
+    requests.post(url, data=body, headers=headers, timeout=120).raise_for_status()
+
+
+@contextmanager
+def _service(grid: bytes) -> Iterator[tuple[str, Callable[[], float]]]:
+    """The address of an epoch's ``:predict``, and the peak memory of the service in MiB."""
+    with tempfile.TemporaryDirectory() as folder, dataset_stub() as dataset_url:
+        server = SeaweedFS(Path(folder) / "store")
+        server.start()
+        try:
+            server.wait_ready()
+            server.make_bucket("bench")
+            environ = server.environ("bench")
+            service = RunningTraining(environ, Path(folder), dataset_url)
+            try:
+                service.start()
+                job_id = service.create_job("steps=1")
+                service.wait_for(lambda: service.job(job_id)["ended_at"] is not None)
+                store = S3Store.from_environ(environ)
+                files = save_epoch_files(store, job_id, {"grid.onnx": grid})
+                _commit(store, job_id, files)
+                path = f"{service.url}/v1/jobs/{job_id}/epochs/best:predict?decoder=jetson-caffe"
+                yield path, lambda: _peak_mib(service)
+            finally:
+                service.close()
+        finally:
+            server.stop()
+
+
+def _commit(store: S3Store, job_id: str, files: dict[str, object]) -> None:
+    """An epoch for an input of SIZE, in place of what the pretended training left."""
+    from periscope import keys
+
+    spec = json.loads(store.get(keys.job_spec(job_id)).body)
+    spec["network"] |= {"width": SIZE[0], "height": SIZE[1]}
+    store.put(keys.job_spec(job_id), json.dumps(spec).encode())
+    epoch = {**committed_epoch(1, 0.5), "files": files}
+    Documents(store).update("checkpoints", job_id, lambda body: {**body, "epochs": [epoch]})
+
+
+def _peak_mib(service: RunningTraining) -> float:
+    """The largest of gunicorn's processes; the worker is a child of the first one."""
+    assert service.process is not None
+    first = service.process.pid
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    peaks = []
+    for pid in [str(first), *children]:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                peaks.append(int(line.split()[1]) / 1024)
+    return max(peaks)
