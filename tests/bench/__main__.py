@@ -7,10 +7,10 @@ import os
 import sys
 import warnings
 
-from tests.bench import detectnet, predicting
+from tests.bench import detectnet, predicting, reconciling
 from tests.bench.measure import table
 
-GROUPS = {"detectnet": detectnet.rows, "predict": predicting.rows}
+GROUPS = {"detectnet": detectnet.rows, "predict": predicting.rows, "reconcile": reconciling.rows}
 
 
 def main() -> None:
