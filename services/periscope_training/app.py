@@ -14,6 +14,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint, OpenAPI
 from prometheus_client import CollectorRegistry
 
+from detectnet.bundle import BundleError
 from detectnet.learning_rate import BadPolicy
 from periscope import keys
 from periscope.background import Worker
@@ -70,7 +71,7 @@ from periscope_training.progress import ProgressRecords
 from periscope_training.publication_routes import publication_routes
 from periscope_training.publish import NotPublishable, Publisher
 from periscope_training.reconcile import Reconciler
-from periscope_training.registry import Registry
+from periscope_training.registry import Registry, RegistryRefused, RegistryUnavailable
 from periscope_training.routes import Api, job_routes, progress_routes
 from periscope_training.rules import UnusableRequest
 from periscope_training.settings import Settings
@@ -90,6 +91,9 @@ ANSWERS: Mapping[type[Exception], type[Problem]] = {
     PictureTooLarge: Unprocessable,
     NotPublishable: Unprocessable,
     NotWeights: Unprocessable,
+    BundleError: Unprocessable,
+    RegistryRefused: Unprocessable,
+    RegistryUnavailable: Unavailable,
     BadPolicy: Unprocessable,
     KeyReused: Unprocessable,
     NameTaken: ConflictProblem,
@@ -120,6 +124,7 @@ class TrainingService:
     publish_worker: Worker
     evaluate_worker: Worker
     job_loop: JobLoop
+    publish_loop: PublishLoop
     evaluate_loop: EvaluateLoop
     leadership: Leadership
     launcher: Launcher
@@ -157,7 +162,8 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     predictor = Predictor(files)
     evaluate_loop = EvaluateLoop(leadership, Evaluator(documents, files, adapters.datasets, predictor, now))
     job_worker = Worker("training-jobs", job_loop.step)
-    publish_worker = Worker("training-publications", PublishLoop(leadership, publisher).step)
+    publish_loop = PublishLoop(leadership, publisher)
+    publish_worker = Worker("training-publications", publish_loop.step)
     evaluate_worker = Worker("training-evaluations", evaluate_loop.step)
     api = Api(
         documents=documents,
@@ -191,11 +197,15 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
         download_routes(files, ZipBuilder(store, settings.work_dir / "downloads")),
         prediction_routes(predictions),
         evaluation_routes(predictions),
-        pretrained_routes(documents, PretrainedModels(documents, store, files, now), files),
+        pretrained_routes(
+            documents, PretrainedModels(documents, store, files, adapters.registry, now), files
+        ),
     )
     app = _create_app(blueprints, store, Tokens(documents, settings.admin_token), gauges)
     workers = (job_worker, publish_worker, evaluate_worker)
-    return TrainingService(app, *workers, job_loop, evaluate_loop, leadership, adapters.launcher)
+    return TrainingService(
+        app, *workers, job_loop, publish_loop, evaluate_loop, leadership, adapters.launcher
+    )
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:

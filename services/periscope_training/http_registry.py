@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from periscope.client import ServiceClient, ServiceError, ServiceProblem
 from periscope_training.registry import RegistryRefused, RegistryUnavailable, UploadGone
@@ -54,6 +55,12 @@ class HttpRegistry:
                 raise UploadGone(str(error)) from error
             raise
         return int(answer["version"])
+
+    def fetch_zip(self, model: str, version: int, destination: Path) -> None:
+        """Download a version's zip and compare its SHA-256."""
+        path = f"/v1/models/{quote(model, safe='')}/versions/{version}"
+        sha256 = _asking(lambda: self._client.get(path))["zip"]["sha256"]
+        _asking(lambda: self._client.download(f"{path}/zip", destination, sha256))
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Compare and set until no other writer comes between."""

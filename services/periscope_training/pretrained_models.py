@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from detectnet.bundle import check_bundle
 from periscope import keys
 from periscope.documents import Conflict, Document, DocumentMissing, Documents
 from periscope.ids import is_id, new_id
@@ -15,6 +19,7 @@ from periscope.store import ObjectStore, PreconditionFailed
 from periscope_training.epoch_files import CommittedEpoch, EpochFiles
 from periscope_training.model_zip import caffemodel_name
 from periscope_training.pretrained import KIND, new_pretrained, recognise
+from periscope_training.registry import Registry
 
 
 class NameTaken(Exception):
@@ -25,17 +30,36 @@ class PretrainedModels:
     """All pretrained models of one store."""
 
     def __init__(
-        self, documents: Documents, store: ObjectStore, files: EpochFiles, now: Callable[[], datetime]
+        self,
+        documents: Documents,
+        store: ObjectStore,
+        files: EpochFiles,
+        registry: Registry,
+        now: Callable[[], datetime],
     ) -> None:
         self._documents = documents
         self._store = store
         self._files = files
+        self._registry = registry
         self._now = now
 
     def from_epoch(self, name: str, epoch: CommittedEpoch) -> Document:
         """Keep an epoch's weights under a name. Raises NameTaken and EpochFileGone."""
         content = self._files.read(epoch, caffemodel_name(epoch.entry["files"]))
         return self.add(name, content, {"job_id": epoch.job_id, "epoch": epoch.entry["epoch"]})
+
+    def from_registered(self, name: str, model: str, version: int) -> Document:
+        """Keep a registered version's weights under a name.
+
+        Raises NameTaken, BundleError, and what Registry raises.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.zip"
+            self._registry.fetch_zip(model, version, path)
+            report = check_bundle(path)
+            with zipfile.ZipFile(path) as bundle:
+                content = bundle.read(report.caffemodel)
+        return self.add(name, content, {"model": model, "version": version})
 
     def add(self, name: str, content: bytes, source: Mapping[str, Any]) -> Document:
         """Keep a file under a name; the same file under the same name again is the same model.

@@ -44,8 +44,12 @@ def pretrained_routes(documents: Documents, models: PretrainedModels, files: Epo
     @routes.post("/v1/pretrained-models", responses={HTTPStatus.CREATED: PretrainedResponse})
     @requires("editor")
     def create_pretrained(body: PretrainedRequest) -> Response:
-        """Keep an epoch's weights under a name (DIGITS's "Make Pretrained Model")."""
-        epoch = files.find(require_job(body.job_id), body.epoch)
+        """Keep weights of an epoch or a registered model under a name ("Make Pretrained Model")."""
+        if (body.job_id is None) == (body.model is None) or (body.model is None) != (body.version is None):
+            raise BadRequest("name either job_id (and epoch), or model and version")
+        if body.model is not None and body.version is not None:
+            return _created(models.from_registered(body.name, body.model, body.version))
+        epoch = files.find(require_job(body.job_id or ""), body.epoch)
         return _created(models.from_epoch(body.name, epoch))
 
     @routes.post("/v1/pretrained-models:upload", responses={HTTPStatus.CREATED: PretrainedResponse})

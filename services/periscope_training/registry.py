@@ -1,4 +1,4 @@
-"""The seam to the registry, as far as publishing needs it.
+"""The seam to the registry, as far as publishing and pretrained models need it.
 
 Failures, cut by what the publisher can do next::
 
@@ -49,6 +49,9 @@ class Registry(Protocol):
 
     def finalize(self, model: str, upload_id: str, metadata: Mapping[str, Any]) -> int:
         """Make a version of the upload, or tell the one made of it before. Raises UploadGone."""
+
+    def fetch_zip(self, model: str, version: int, destination: Path) -> None:
+        """Write a version's zip, proved to be the registered one."""
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point the alias to the version; no effect when it does already."""

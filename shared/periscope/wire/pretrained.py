@@ -12,11 +12,13 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_le
 
 
 class PretrainedRequest(RequestModel):
-    """An epoch's weights under a name."""
+    """Weights under a name: of an epoch of a job, or of a version of a registered model."""
 
     name: ModelName
-    job_id: str = Field(max_length=26)
+    job_id: str | None = Field(None, max_length=26)
     epoch: str = Field("best", max_length=20, description="best, latest or the epoch's number")
+    model: ModelName | None = Field(None, description="In place of job_id: a model of the registry")
+    version: int | None = Field(None, ge=1)
 
 
 class PretrainedQuery(RequestModel):

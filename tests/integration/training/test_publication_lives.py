@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from detectnet.bundle import check_bundle
+from periscope.client import ServiceProblem
 from periscope.documents import Documents
 from periscope.s3 import S3Store
 from periscope_embedded.seaweedfs import SeaweedFS
 from periscope_training.http_registry import HttpRegistry
 from periscope_training.registry import RegistryRefused, RegistryUnavailable, UploadGone
 from tests.integration.training.running_service import RunningGunicorn, RunningTraining, dataset_stub
-from tests.unit.periscope_training.epoch_files import HEIGHT, WIDTH, epoch_files, save_epoch_files
+from tests.unit.periscope_training.epoch_files import CAFFEMODEL, HEIGHT, WIDTH, epoch_files, save_epoch_files
 
 pytestmark = pytest.mark.real_store
 
@@ -113,6 +114,21 @@ def test_the_same_epoch_published_again_is_the_same_version(press: Press, job_id
     first, second = (press.wait(press.publish(job_id, "again")) for _ in range(2))
 
     assert (first["version"], second["version"], len(press.versions("again"))) == (1, 1, 1)
+
+
+def test_a_registered_version_becomes_weights_for_the_next_job(press: Press, job_id: str) -> None:
+    done = press.wait(press.publish(job_id, "teacher"))
+    asked = {"name": "taught", "model": "teacher", "version": done["version"]}
+
+    made = press.training.client.post("/v1/pretrained-models", json=asked)
+
+    assert (made["format"], made["layers"]) == ("caffemodel", 59)
+    assert (
+        press.store.get(f"blobs/sha256/{made['sha256'][:2]}/{made['sha256']}").body
+        == epoch_files()[CAFFEMODEL]
+    )
+    with pytest.raises(ServiceProblem, match="no version 9"):
+        press.training.client.post("/v1/pretrained-models", json={**asked, "version": 9, "name": "other"})
 
 
 @pytest.mark.parametrize("step", ["Build", "Offer", "Finalize", "SetAliases"])

@@ -17,6 +17,7 @@ class FakeRegistry:
         self.models: dict[str, list[dict[str, Any]]] = {}
         self.uploads: dict[str, bytes] = {}
         self.version_of_upload: dict[str, int] = {}
+        self.model_of_upload: dict[str, str] = {}
         self.aliases: dict[tuple[str, str], int] = {}
         self.silent_for = 0
         self.refuses = ""
@@ -36,6 +37,7 @@ class FakeRegistry:
         def take() -> str:
             upload_id = f"01UP{len(self.uploads)}"
             self.uploads[upload_id] = path.read_bytes()
+            self.model_of_upload[upload_id] = model
             return upload_id
 
         return self.fate.around(take)
@@ -47,6 +49,17 @@ class FakeRegistry:
         if self.refuses:
             raise RegistryRefused(self.refuses, 422)
         return self.fate.around(lambda: self._claim(model, upload_id, metadata))
+
+    def fetch_zip(self, model: str, version: int, destination: Path) -> None:
+        self._answer()
+        found = [
+            upload
+            for upload, number in self.version_of_upload.items()
+            if number == version and self.model_of_upload[upload] == model
+        ]
+        if not found:
+            raise RegistryRefused(f"There is no version {version} of {model!r}.", 404)
+        destination.write_bytes(self.uploads[found[0]])
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         self._answer()

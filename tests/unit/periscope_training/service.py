@@ -118,5 +118,9 @@ class Service:
         """What the background work does in one round."""
         self.service.job_loop.step()
 
+    def publish(self) -> None:
+        """What the publishing worker does in one round; this replica leads."""
+        self.service.publish_loop.step()
+
     def commit(self, job_id: str, *epochs: dict[str, Any]) -> None:
         self.house.documents.update("checkpoints", job_id, lambda body: {**body, "epochs": list(epochs)})

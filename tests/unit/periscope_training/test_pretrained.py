@@ -90,3 +90,20 @@ def test_a_job_with_an_unknown_pretrained_model_is_refused_at_once(service: Serv
 
     assert refused.status_code == 422
     assert refused.json["errors"][0]["pointer"] == "/pretrained"
+
+
+def test_a_registered_model_becomes_a_pretrained_model(service: Service, job_id: str) -> None:
+    published = service.post(f"/v1/jobs/{job_id}/epochs/best:publish", json={"model": "buoys"})
+    service.lead()
+    service.publish()
+    assert service.get(published.headers["Location"]).json["version"] == 1
+
+    made = service.post(URL, json={"name": "old", "model": "buoys", "version": 1})
+
+    assert (made.status_code, made.json["layers"]) == (201, 59)
+    assert made.json["source"] == {"model": "buoys", "version": 1}
+    assert service.house.store.get(keys.blob(made.json["sha256"])).body == epoch_files()[CAFFEMODEL]
+    missing = service.post(URL, json={"name": "new", "model": "buoys", "version": 2})
+    assert (missing.status_code, "version 2" in missing.json["detail"]) == (422, True)
+    assert service.post(URL, json={"name": "new", "model": "buoys"}).status_code == 400
+    assert service.post(URL, json={"name": "new"}).status_code == 400
