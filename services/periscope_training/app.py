@@ -184,27 +184,40 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
         wake=lambda: _wake_all((job_worker, publish_worker)),
         now=now,
     )
-    predictions = PredictionApi(documents, files, adapters.datasets, predictor, evaluate_worker.wake, now)
-    blueprints = (
-        job_routes(api),
-        job_change_routes(api, deletions),
-        new_job_routes(api),
-        option_routes(lambda: gpu_list(settings, documents)),
-        curve_routes(api, LiveCurves(documents, progress)),
-        epoch_routes(api),
-        progress_routes(api),
-        publication_routes(api),
-        download_routes(files, ZipBuilder(store, settings.work_dir / "downloads")),
-        prediction_routes(predictions),
-        evaluation_routes(predictions),
-        pretrained_routes(
-            documents, PretrainedModels(documents, store, files, adapters.registry, now), files
-        ),
-    )
+    blueprints = _blueprints(settings, adapters, api, deletions, files, predictor, evaluate_worker)
     app = _create_app(blueprints, store, Tokens(documents, settings.admin_token), gauges)
     workers = (job_worker, publish_worker, evaluate_worker)
     return TrainingService(
         app, *workers, job_loop, publish_loop, evaluate_loop, leadership, adapters.launcher
+    )
+
+
+def _blueprints(
+    settings: Settings,
+    adapters: Adapters,
+    api: Api,
+    deletions: Deletions,
+    files: EpochFiles,
+    predictor: Predictor,
+    evaluate_worker: Worker,
+) -> tuple[APIBlueprint, ...]:
+    documents = api.documents
+    predictions = PredictionApi(documents, files, adapters.datasets, predictor, evaluate_worker.wake, api.now)
+    return (
+        job_routes(api),
+        job_change_routes(api, deletions),
+        new_job_routes(api),
+        option_routes(lambda: gpu_list(settings, documents)),
+        curve_routes(api, LiveCurves(documents, api.progress)),
+        epoch_routes(api),
+        progress_routes(api),
+        publication_routes(api),
+        download_routes(files, ZipBuilder(api.store, settings.work_dir / "downloads")),
+        prediction_routes(predictions),
+        evaluation_routes(predictions),
+        pretrained_routes(
+            documents, PretrainedModels(documents, api.store, files, adapters.registry, api.now), files
+        ),
     )
 
 
