@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -47,6 +48,8 @@ from periscope_training.routes import accepted, answer, require_job
 
 PREDICTIONS = Tag(name="predictions", description="Trying an epoch's network on pictures")
 MAX_PICTURE_BYTES = 64 << 20
+PICTURES_AT_ONCE = 4
+"""A large picture takes hundreds of megabytes once it is decoded; the others wait."""
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/x-portable-pixmap", "application/octet-stream")
 
 
@@ -79,6 +82,9 @@ class PredictionApi:
     wake: Callable[[], None]
     """Tell the evaluating loop that there is something to do."""
     now: Callable[[], datetime]
+    room: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(PICTURES_AT_ONCE)
+    )
 
 
 def prediction_routes(api: PredictionApi) -> APIBlueprint:
@@ -92,19 +98,8 @@ def prediction_routes(api: PredictionApi) -> APIBlueprint:
     @gives("image/png")
     def predict(path: EpochPath, query: PredictQuery, raw: Picture) -> Response:
         """What the network finds in a picture: JSON, or a PNG of the boxes or of the coverage."""
-        epoch = api.files.find(require_job(path.job_id), path.epoch)
-        wanted = _require_labels(query.labels, epoch.classes)
-        image = _picture(api, epoch, query, raw.get_data())
-        prediction = api.predictor.predict(epoch, image, query.decoder, query.threshold, resize=query.resize)
-        found = [item for item in prediction.detections if epoch.classes[item.class_index] in wanted]
-        if query.view == "boxes":
-            return answer(_described(epoch, query, image, prediction, found))
-        shown = (
-            _overlay(image, found, epoch.classes)
-            if query.view == "overlay"
-            else _heat_map(image, prediction, [epoch.classes.index(name) for name in wanted])
-        )
-        return Response(encode_png(shown), mimetype="image/png")
+        with api.room:
+            return _predict(api, path, query, raw.get_data())
 
     @routes.post(f"{epoch_url}:layers", responses={HTTPStatus.OK: LayersResponse})
     @requires("viewer")
@@ -112,22 +107,8 @@ def prediction_routes(api: PredictionApi) -> APIBlueprint:
     @gives("image/png")
     def show_layers(path: EpochPath, query: LayersQuery, raw: Picture) -> Response:
         """Statistics of every layer for a picture, or one layer's maps side by side as PNG."""
-        epoch = api.files.find(require_job(path.job_id), path.epoch)
-        views = api.predictor.layers(epoch, _picture(api, epoch, query, raw.get_data()))
-        if query.layer is None:
-            return answer(
-                LayersResponse(
-                    job_id=epoch.job_id,
-                    epoch=epoch.entry["epoch"],
-                    parameters=sum(view.parameters for view in views),
-                    layers=[view.statistics() for view in views],
-                )
-            )
-        chosen = [view for view in views if (view.layer, view.kind) == (query.layer, query.kind)]
-        if not chosen:
-            names = ", ".join(dict.fromkeys(view.layer for view in views if view.kind == query.kind))
-            raise NotFound(f"The network has no layer {query.layer!r} with {query.kind}; it has: {names}.")
-        return Response(encode_png(tiles(chosen[-1].values)), mimetype="image/png")
+        with api.room:
+            return _show_layers(api, path, query, raw.get_data())
 
     return routes
 
@@ -182,6 +163,41 @@ def evaluation_routes(api: PredictionApi) -> APIBlueprint:
         return Response(status=HTTPStatus.NO_CONTENT)
 
     return routes
+
+
+def _predict(api: PredictionApi, path: EpochPath, query: PredictQuery, body: bytes) -> Response:
+    epoch = api.files.find(require_job(path.job_id), path.epoch)
+    wanted = _require_labels(query.labels, epoch.classes)
+    image = _picture(api, epoch, query, body)
+    prediction = api.predictor.predict(epoch, image, query.decoder, query.threshold, resize=query.resize)
+    found = [item for item in prediction.detections if epoch.classes[item.class_index] in wanted]
+    if query.view == "boxes":
+        return answer(_described(epoch, query, image, prediction, found))
+    shown = (
+        _overlay(image, found, epoch.classes)
+        if query.view == "overlay"
+        else _heat_map(image, prediction, [epoch.classes.index(name) for name in wanted])
+    )
+    return Response(encode_png(shown), mimetype="image/png")
+
+
+def _show_layers(api: PredictionApi, path: EpochPath, query: LayersQuery, body: bytes) -> Response:
+    epoch = api.files.find(require_job(path.job_id), path.epoch)
+    views = api.predictor.layers(epoch, _picture(api, epoch, query, body))
+    if query.layer is None:
+        return answer(
+            LayersResponse(
+                job_id=epoch.job_id,
+                epoch=epoch.entry["epoch"],
+                parameters=sum(view.parameters for view in views),
+                layers=[view.statistics() for view in views],
+            )
+        )
+    chosen = [view for view in views if (view.layer, view.kind) == (query.layer, query.kind)]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(view.layer for view in views if view.kind == query.kind))
+        raise NotFound(f"The network has no layer {query.layer!r} with {query.kind}; it has: {names}.")
+    return Response(encode_png(tiles(chosen[-1].values)), mimetype="image/png")
 
 
 def _require_evaluation(path: EvaluationPath) -> str:

@@ -48,12 +48,9 @@ class ProgressRecords:
 
     def since(self, job_id: str, step: int) -> list[Record]:
         """The records of higher steps than ``step``, by step."""
-        infos = [
-            info
-            for info in self._list(job_id)
-            if info.key > keys.progress_record(job_id, max(step, 0)) or step < 0
-        ]
-        return [record for record in map(self._load, infos) if record is not None]
+        after = keys.progress_record(job_id, step) if step >= 0 else ""
+        loaded = [self._load(info) for info in self._list(job_id) if info.key > after]
+        return [record for record in loaded if record is not None]
 
     def _list(self, job_id: str) -> list[ObjectInfo]:
         return list(self._store.list(keys.progress_prefix(job_id)))
