@@ -42,9 +42,9 @@ def test_every_page_of_docs_is_in_its_index() -> None:
         assert page.name == "README.md" or f"({page.name})" in index, page.name
 
 
-def test_the_page_for_digits_users_names_tests_that_there_are() -> None:
-    page = (ROOT / "docs" / "coming-from-digits.md").read_text()
-    named = set(re.findall(r"`(test_\w+)`", page))
+@pytest.mark.parametrize("page", ["coming-from-digits.md", "kubernetes-jobs.md"])
+def test_a_page_that_names_tests_names_tests_that_there_are(page: str) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text()))
     written = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
