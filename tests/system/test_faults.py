@@ -95,3 +95,36 @@ def assert_survives(
     assert model == undisturbed.model
     assert observer.violations == []
     assert observer.looks > 0
+
+
+def test_a_pause_in_the_middle_of_an_epoch_changes_no_byte(
+    stack: Stack, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """SIGTERM by the process launcher, a checkpoint, and another attempt that goes on from it."""
+    earlier, paused = stack.committed_epochs(), []
+    ended = threading.Event()
+
+    def pause_and_resume() -> None:
+        client = stack.client("training")
+        while stack.pid("trainer") is None or stack.committed_epochs() < earlier + 1:
+            if ended.wait(0.02):
+                return
+        (job,) = client.get("/v1/jobs", params={"name": tmp_path.name})["items"]
+        client.post(f"/v1/jobs/{job['id']}:pause")
+        while (seen := client.get(f"/v1/jobs/{job['id']}"))["state"] != "PAUSED":
+            if ended.wait(0.1):
+                return
+        paused.append(seen)
+        client.post(f"/v1/jobs/{job['id']}:resume")
+
+    thread = threading.Thread(target=pause_and_resume, daemon=True)
+    thread.start()
+    try:
+        model = run_loop(stack, tmp_path.name, tmp_path)
+    finally:
+        ended.set()
+        thread.join(60)
+
+    (job,) = paused
+    assert job["attempts"][0]["exit_code"] == 143
+    assert model == undisturbed.model
