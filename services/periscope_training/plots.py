@@ -16,6 +16,8 @@ PERCENT = 100.0
 FIGURE_INCHES = (9.0, 8.0)
 SMALL_FIGURE_INCHES = (9.0, 4.5)
 DPI = 100
+FURTHEST = 1e30
+"""Of a training that has run away, the axis ends here: beyond, the ticks overflow."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def rate_plot(rates: Mapping[str, Points]) -> bytes:
 
 def _line(axes: Axes, points: Points, label: str, style: str) -> None:
     if points:
-        axes.plot(*zip(*points, strict=True), style, label=label or None, markersize=4, linewidth=1.4)
+        across, up = zip(*points, strict=True)
+        shown = [min(max(value, -FURTHEST), FURTHEST) for value in up]
+        axes.plot(across, shown, style, label=label or None, markersize=4, linewidth=1.4)
 
 
 def _finish(axes: Axes, y_label: str, x_label: str = "") -> None:

@@ -100,3 +100,9 @@ def test_the_download_is_a_bundle_that_the_registry_would_take(service: Service,
     assert check_bundle(path).labels == ("buoy", "gate")
     left = list((tmp_path / "downloads").glob("*"))
     assert left == []
+
+
+def test_rates_beyond_all_measure_are_drawn_all_the_same(service: Service) -> None:
+    body = {"learning_rates": [1.6e308, 1e-320, 0.01], "lr_policy": {"name": "fixed"}}
+
+    assert service.post("/v1/learning-rates:preview?view=png", json=body).data[:4] == b"\x89PNG"
