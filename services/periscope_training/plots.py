@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 Points = Sequence[tuple[float, float]]
 PERCENT = 100.0
@@ -63,7 +64,7 @@ def training_plot(curves: Curves) -> bytes:
         for what, style in (("digits_map", "o-"), ("precision", "^:"), ("recall", "v:")):
             _line(figures, curves.by_class(name, what), f"{what} {name}", style)
     _line(rates, [(record["epoch"], record["learning_rate"]) for record in curves.progress], "", "-")
-    losses.set_title(curves.title)
+    losses.set_title(_plain(curves.title), parse_math=False)
     losses.set_yscale("symlog", linthresh=0.1)
     _finish(losses, "loss")
     figures.set_ylim(-3, 103)
@@ -101,7 +102,7 @@ def _line(axes: Axes, points: Points, label: str, style: str) -> None:
     if points:
         across, up = zip(*points, strict=True)
         shown = [min(max(value, -FURTHEST), FURTHEST) for value in up]
-        axes.plot(across, shown, style, label=label or None, markersize=4, linewidth=1.4)
+        axes.plot(across, shown, style, label=_plain(label) or None, markersize=4, linewidth=1.4)
 
 
 def _finish(axes: Axes, y_label: str, x_label: str = "") -> None:
@@ -109,9 +110,18 @@ def _finish(axes: Axes, y_label: str, x_label: str = "") -> None:
     axes.set_xlabel(x_label)
     axes.grid(alpha=0.3)
     if any(not str(line.get_label()).startswith("_") for line in axes.get_lines()):
-        axes.legend(fontsize=8, ncols=2)
+        for text in axes.legend(fontsize=8, ncols=2).get_texts():
+            text.set_parse_math(False)
     elif not axes.get_lines():
         axes.text(0.5, 0.5, "nothing yet", ha="center", va="center", transform=axes.transAxes)
+
+
+def _plain(text: str) -> str:
+    """A name as it stands: signs that the font has not become question marks, and none hides the line."""
+    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
+    shown = "".join(sign if sign.isprintable() and font.get_char_index(ord(sign)) else "?" for sign in text)
+    # matplotlib leaves labels with an underscore in front out of the legend.
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _png(figure: Figure) -> bytes:

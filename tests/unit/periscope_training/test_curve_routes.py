@@ -75,6 +75,17 @@ def test_several_jobs_are_compared_in_one_picture(service: Service, job_id: str)
     assert service.get("/v1/history.png?job=nonsense").status_code == 404
 
 
+@pytest.mark.parametrize("name", ["$\\frac$", "_hidden", "mer é", "\U0001f600", "$x^", "a\tb"])
+def test_any_name_can_be_drawn(service: Service, name: str) -> None:
+    job_id = service.create_job(name=name)
+    service.commit(job_id, committed_epoch(1, 0.5), committed_epoch(2, 0.7))
+
+    assert image_of(service.get(f"/v1/jobs/{job_id}/history.png")).shape == (800, 900, 3)
+    named = image_of(service.get(f"/v1/history.png?job={job_id}"))
+    service.call("PATCH", f"/v1/jobs/{job_id}", json={"name": "other"})
+    assert (named != image_of(service.get(f"/v1/history.png?job={job_id}"))).any(), "the name is shown"
+
+
 def events_of(text: str) -> list[tuple[str, dict[str, Any], str]]:
     found = []
     for block in text.split("\n\n"):
