@@ -144,6 +144,8 @@ def test_the_heat_map_is_bright_where_the_coverage_is_high(trained: Trained, caf
 
 
 def test_a_picture_may_keep_its_own_size(trained: Trained) -> None:
+    # The network for the usual size is loaded by then, and must not be taken for this one.
+    assert trained.ask("predict", "?decoder=jetson-caffe", png(PICTURE)).status_code == 200
     answered = trained.ask("predict", "?resize=false&decoder=jetson-caffe", png(PICTURE)).json
     small = trained.ask("predict", "?resize=false", png(np.zeros((4, 5000, 3), np.uint8)))
 
