@@ -109,6 +109,7 @@ def test_strange_layers_missing_layers_and_old_forms_are_told() -> None:
         import_network('name: "AlexNet"')
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_refused_and_never_crashes(data: st.DataObject) -> None:

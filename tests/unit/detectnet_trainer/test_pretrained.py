@@ -18,6 +18,8 @@ from detectnet_trainer.initialise import initialise
 from detectnet_trainer.model import DetectNet, load_weights, weights_of
 from detectnet_trainer.pretrained import fitting, fold_googlenet, read_weights
 
+pytestmark = pytest.mark.slow
+
 BRANCHES = ("branch1", "branch2.0", "branch2.1", "branch3.0", "branch3.1", "branch4.1")
 NAMES = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
 

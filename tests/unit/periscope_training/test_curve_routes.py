@@ -54,6 +54,7 @@ def test_curves_come_as_a_table(service: Service, job_id: str) -> None:
     assert (rows[2]["digits_map"], rows[2]["precision:gate"], rows[0]["digits_map"]) == ("0.5", "0.5", "")
 
 
+@pytest.mark.slow
 def test_curves_come_as_a_picture_that_changes_with_them(service: Service, job_id: str) -> None:
     before = image_of(service.get(f"/v1/jobs/{job_id}/history.png"))
     service.commit(job_id, committed_epoch(1, 0.5), committed_epoch(1.5, 0.25), committed_epoch(2, 0.9))
@@ -64,6 +65,7 @@ def test_curves_come_as_a_picture_that_changes_with_them(service: Service, job_i
     assert image_of(service.get(f"/v1/jobs/{service.create_job()}/history.png")).shape == (800, 900, 3)
 
 
+@pytest.mark.slow
 def test_several_jobs_are_compared_in_one_picture(service: Service, job_id: str) -> None:
     other = service.create_job(name="other")
     one = image_of(service.get(f"/v1/history.png?job={job_id}"))
@@ -75,6 +77,7 @@ def test_several_jobs_are_compared_in_one_picture(service: Service, job_id: str)
     assert service.get("/v1/history.png?job=nonsense").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["$\\frac$", "_hidden", "mer é", "\U0001f600", "$x^", "a\tb"])
 def test_any_name_can_be_drawn(service: Service, name: str) -> None:
     job_id = service.create_job(name=name)
@@ -175,6 +178,7 @@ def test_epochs_are_listed_newest_first_and_found_by_name(service: Service, job_
     assert service.get(f"/v1/jobs/{job_id}/epochs/7").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_part_of_the_log_can_be_read_and_the_rest_be_followed(service: Service, job_id: str) -> None:
     whole = service.get(f"/v1/jobs/{job_id}/log").data
     assert whole == b"running\n"

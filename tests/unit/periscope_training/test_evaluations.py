@@ -14,6 +14,8 @@ from periscope_training import evaluation
 from tests.unit.periscope_training.epoch_files import HEIGHT, WIDTH, epoch_files, save_epoch_files
 from tests.unit.periscope_training.service import Service, committed_epoch
 
+pytestmark = pytest.mark.slow
+
 LABEL = "{} 0.0 0 0.0 {} {} {} {} 0 0 0 0 0 0 0\n"
 OPTIONS = InputOptions(160, 96, ClassMap(["buoy", "gate"]))
 

@@ -75,6 +75,7 @@ def test_where_jobs_run_is_told(service: Service) -> None:
     assert (told["launcher"], told["max_concurrent_jobs"], told["running"]) == ("process", 1, 0)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_downloaded_as_a_zip_without_being_published(service: Service) -> None:
     job_id = service.create_job(input={"width": WIDTH, "height": HEIGHT})
     files = save_epoch_files(service.house.store, job_id, epoch_files())
@@ -89,6 +90,7 @@ def test_an_epoch_is_downloaded_as_a_zip_without_being_published(service: Servic
     assert service.get("/v1/publications").json["items"] == []
 
 
+@pytest.mark.slow
 def test_the_download_is_a_bundle_that_the_registry_would_take(service: Service, tmp_path: Path) -> None:
     job_id = service.create_job(input={"width": WIDTH, "height": HEIGHT})
     files = save_epoch_files(service.house.store, job_id, epoch_files())
@@ -102,6 +104,7 @@ def test_the_download_is_a_bundle_that_the_registry_would_take(service: Service,
     assert left == []
 
 
+@pytest.mark.slow
 def test_rates_beyond_all_measure_are_drawn_all_the_same(service: Service) -> None:
     body = {"learning_rates": [1.6e308, 1e-320, 0.01], "lr_policy": {"name": "fixed"}}
 

@@ -24,6 +24,8 @@ from tests.unit.periscope_training.epoch_files import (
 )
 from tests.unit.periscope_training.service import Service, committed_epoch
 
+pytestmark = pytest.mark.slow
+
 PICTURE = np.random.default_rng(3).integers(0, 256, (90, 130, 3), dtype=np.uint8)
 """Of another size than the network's input."""
 
