@@ -169,25 +169,3 @@ def test_a_training_that_is_evicted_in_the_middle_ends_in_the_same_bytes(
     assert "taken away by the cluster" in log
     assert "going on after step" in log
     assert caffemodel(s3_store, real.job_id) == caffemodel(s3_store, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_two_pods_train_together_and_a_lost_one_is_followed_by_an_attempt_of_both(
-    cluster: Cluster, cluster_namespace: str, seaweedfs: SeaweedFS, s3_bucket: str, s3_store: S3Store
-) -> None:
-    real = RealTraining(cluster, cluster_namespace, s3_store, options(epochs=8))
-    with real.running(seaweedfs, s3_bucket, nodes=2):
-        real.until("an epoch is committed", real.epochs)
-        pods = {pod.metadata.name: pod for pod in real.pods()}
-        assert len(pods) == 2
-        (second,) = [name for name in pods if "-1-" in name]
-        real.core.delete_namespaced_pod(second, cluster_namespace, grace_period_seconds=0)
-        real.until("it has ended", lambda: real.job()["ended_at"])
-    job = real.job()
-
-    assert (job["state"], len(job["attempts"])) == ("SUCCEEDED", 2)
-    assert "going on after step" in real.log(2)
-    assert [epoch["epoch"] for epoch in real.epochs()] == list(range(1, 9))
-    assert real.epochs()[0]["attempt"] == 1
-    assert real.epochs()[-1]["attempt"] == 2
