@@ -92,6 +92,7 @@ def test_a_job_with_an_unknown_pretrained_model_is_refused_at_once(service: Serv
     assert refused.json["errors"][0]["pointer"] == "/pretrained"
 
 
+@pytest.mark.slow
 def test_a_registered_model_becomes_a_pretrained_model(service: Service, job_id: str) -> None:
     published = service.post(f"/v1/jobs/{job_id}/epochs/best:publish", json={"model": "buoys"})
     service.lead()
