@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from detectnet.samples import InputOptions
 from detectnet_trainer.checkpoint import write_durably
-from detectnet_trainer.dataset import InputOptions, Split
+from detectnet_trainer.dataset import Split
 
 LAYOUT = 1
 """Counts up when the preparation of pictures changes."""

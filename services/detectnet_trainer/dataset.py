@@ -14,12 +14,7 @@ import numpy.typing as npt
 from detectnet.classes import ClassMap
 from detectnet.images import IMAGE_SUFFIXES
 from detectnet.kitti import LabelError, parse_label
-from detectnet.samples import BadData, InputOptions, SourceImage, input_options, prepare
-
-__all__ = [
-    "BadData", "InputOptions", "SourceImage", "Split", "build_folder_split", "build_split",
-    "class_names_of_folder", "input_options", "prepare", "read_kitti_folder",
-]  # fmt: skip
+from detectnet.samples import BadData, InputOptions, SourceImage, prepare
 
 FloatArray = npt.NDArray[np.float32]
 

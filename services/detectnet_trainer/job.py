@@ -27,10 +27,10 @@ from typing import Any
 import torch
 
 from detectnet.learning_rate import BadPolicy
+from detectnet.samples import BadData
 from detectnet.sizes import IllegalSize
 from detectnet_trainer.checkpoint import BadCheckpoint, restore_checkpoint
 from detectnet_trainer.collapse import CollapseAlarm
-from detectnet_trainer.dataset import BadData
 from detectnet_trainer.engine import NotFinite, StepReport
 from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded

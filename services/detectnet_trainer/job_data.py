@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from detectnet.samples import BadData, SourceImage, input_options
 from detectnet_trainer.cache import identity_of, open_split, save_split
-from detectnet_trainer.dataset import BadData, SourceImage, Split, build_split, input_options
+from detectnet_trainer.dataset import Split, build_split
 from detectnet_trainer.job_commit import patiently
 from periscope import keys
 from periscope.store import ObjectStore, StoreUnavailable

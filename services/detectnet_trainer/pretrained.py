@@ -18,7 +18,7 @@ from torch import Tensor
 
 from detectnet import network
 from detectnet.caffemodel import CaffemodelError, read_caffemodel, weights_of
-from detectnet_trainer.dataset import BadData
+from detectnet.samples import BadData
 
 FloatArray = npt.NDArray[np.float32]
 Weights = dict[str, FloatArray]
@@ -45,10 +45,9 @@ def read_weights(content: bytes) -> Weights:
     if content.startswith(b"PK\x03\x04"):
         return fold_googlenet(_state_dict(content))
     try:
-        found = weights_of(read_caffemodel(content))
+        return weights_of(read_caffemodel(content))
     except CaffemodelError as error:
         raise BadData(f"the pretrained weights cannot be read: {error}") from error
-    return {name: _with_four_sides(name, array) for name, array in found.items()}
 
 
 def fitting(weights: Mapping[str, FloatArray], classes: int) -> tuple[Weights, list[str]]:
@@ -118,8 +117,3 @@ def _state_dict(content: bytes) -> Mapping[str, Tensor]:
     if not isinstance(loaded, Mapping):
         raise BadData("the file holds no state dict; save model.state_dict() of torchvision's GoogLeNet")
     return loaded
-
-
-def _with_four_sides(name: str, array: FloatArray) -> FloatArray:
-    """V1 files write a bias as 1x1x1xn."""
-    return array.reshape(-1) if name.endswith(".bias") else array

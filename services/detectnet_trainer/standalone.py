@@ -18,11 +18,12 @@ from detectnet.decoders import Decoder, Detection, Network, detect
 from detectnet.drawing import draw_boxes, encode_png
 from detectnet.images import Image, decode_image
 from detectnet.prototxt import parse_prototxt
+from detectnet.samples import BadData
 from detectnet.sizes import require_grid_size
 from detectnet.ssd_onnx import HALF_RANGE, ssd_outputs
 from detectnet_trainer.batches import BatchMaker
 from detectnet_trainer.checkpoint import model_of_checkpoint, write_durably
-from detectnet_trainer.dataset import BadData, build_folder_split
+from detectnet_trainer.dataset import build_folder_split
 from detectnet_trainer.evaluate import evaluate
 from detectnet_trainer.export import export_snapshot
 from detectnet_trainer.model import DetectNet, load_weights

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from periscope import keys
-from periscope.documents import Document, DocumentMissing, Documents
+from periscope.documents import Document, Documents
 from periscope.store import ObjectStore
 from periscope_training import evaluation, publication
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, NotNow, is_final
@@ -50,11 +50,8 @@ class Deletions:
                 self._finish(document.id)
 
     def _require_unused(self, job_id: str) -> None:
-        busy = [
-            document
-            for document in self._documents.list(publication.KIND)
-            if document.body["job_id"] == job_id and not publication.is_final(document.body)
-        ]
+        publications = self._of_job(publication.KIND, job_id)
+        busy = [document for document in publications if not publication.is_final(document.body)]
         if busy:
             raise NotNow(
                 f"An epoch of the job is being published as {busy[0].body['model']!r} "
@@ -72,7 +69,4 @@ class Deletions:
         log.info("job_removed", job_id=job_id)
 
     def _of_job(self, kind: str, job_id: str) -> list[Document]:
-        try:
-            return [item for item in self._documents.list(kind) if item.body["job_id"] == job_id]
-        except DocumentMissing:
-            return []
+        return [item for item in self._documents.list(kind) if item.body["job_id"] == job_id]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -18,6 +17,7 @@ from detectnet.metrics import Counts, class_score, score_image
 from detectnet.samples import InputOptions, SourceImage, labelled_boxes
 from detectnet.samples import prepare as prepare_sample
 from periscope.clock import to_rfc3339
+from periscope_training.state_history import changed, entered
 
 KIND = "evaluations"
 QUEUED, RUNNING, SUCCEEDED, FAILED = "QUEUED", "RUNNING", "SUCCEEDED", "FAILED"
@@ -60,18 +60,20 @@ def is_final(body: Mapping[str, Any]) -> bool:
 
 def progressed(body: Mapping[str, Any], done: int, now: datetime) -> Body:
     """Enter how many pictures are done."""
-    new = _entered(body, RUNNING, "", now) if body["state"] != RUNNING else copy.deepcopy(dict(body))
-    return {**new, "done": done, "updated_at": to_rfc3339(now)}
+    new = changed(body, now)
+    if new["state"] != RUNNING:
+        entered(new, RUNNING, "", now)
+    return {**new, "done": done}
 
 
 def succeeded(body: Mapping[str, Any], metrics: Mapping[str, Any], done: int, now: datetime) -> Body:
     """Enter the figures."""
-    return {**_entered(body, SUCCEEDED, "", now), "metrics": dict(metrics), "done": done}
+    return {**entered(changed(body, now), SUCCEEDED, "", now), "metrics": dict(metrics), "done": done}
 
 
 def failed(body: Mapping[str, Any], reason: str, now: datetime) -> Body:
     """Enter why there are no figures."""
-    return _entered(body, FAILED, reason, now)
+    return entered(changed(body, now), FAILED, reason, now)
 
 
 def count_picture(
@@ -110,11 +112,3 @@ def figures(counts: Sequence[Sequence[Counts]], names: Sequence[str]) -> dict[st
 def _rows(detections: Sequence[Detection], index: int) -> Any:
     rows = [(*found.xyxy, found.confidence) for found in detections if found.class_index == index]
     return np.array(rows, np.float32).reshape(-1, 5)
-
-
-def _entered(body: Mapping[str, Any], state: str, reason: str, now: datetime) -> Body:
-    new = copy.deepcopy(dict(body))
-    at = to_rfc3339(now)
-    new.update(state=state, reason=reason, updated_at=at)
-    new["history"].append({"state": state, "at": at, "reason": reason})
-    return new

@@ -7,35 +7,11 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 
-from pydantic import Field
-
-from periscope.wire.base import ResponseModel
+from periscope.wire.job_options import Gpu
 
 FIELDS = ("index", "uuid", "name", "memory.total", "memory.used", "utilization.gpu", "temperature.gpu")
 PATIENCE_S = 5.0
 MIB = 1 << 20
-
-
-class Gpu(ResponseModel):
-    """One GPU as it is now."""
-
-    index: int
-    uuid: str
-    name: str
-    memory_bytes: int
-    memory_used_bytes: int
-    utilisation_ratio: float | None = Field(description="0-1")
-    temperature_celsius: float | None
-
-
-class GpuList(ResponseModel):
-    """Where jobs run."""
-
-    launcher: str = Field(description="process or kubernetes")
-    max_concurrent_jobs: int
-    running: int
-    gpus_per_job: int = Field(description="0 trains on the CPU")
-    gpus: list[Gpu] = Field(description="Of this machine; of a cluster its own tools tell")
 
 
 def local_gpus(run: Callable[[Sequence[str]], str] | None = None) -> list[Gpu]:

@@ -17,6 +17,7 @@ from periscope_training.actions import FINAL_STATES, State
 from periscope_training.error_report import ErrorReport
 from periscope_training.launcher import Handle
 from periscope_training.lifecycle import CANCEL, PAUSE, Attempt, Job, Stop, Verdict
+from periscope_training.state_history import changed, entered
 
 KIND = "jobs"
 CHECKPOINT_KIND = "checkpoints"
@@ -112,7 +113,7 @@ def is_final(body: Mapping[str, Any]) -> bool:
 
 def ask_cancel(body: Mapping[str, Any], now: datetime) -> Body:
     """Enter that the job is to be cancelled; an ended job stays as it is."""
-    new = _changed(body, now)
+    new = changed(body, now)
     if not is_final(body):
         new["desired"] = "cancelled"
     return new
@@ -122,7 +123,7 @@ def ask_pause(body: Mapping[str, Any], now: datetime) -> Body:
     """Enter that the job is to checkpoint and wait. Raises NotNow when it has ended or shall end."""
     if is_final(body) or body["desired"] not in ("run", "paused"):
         raise NotNow("The job has ended, or is about to; there is nothing to pause.")
-    return {**_changed(body, now), "desired": "paused"}
+    return {**changed(body, now), "desired": "paused"}
 
 
 def ask_resume(body: Mapping[str, Any], now: datetime) -> Body:
@@ -132,7 +133,7 @@ def ask_resume(body: Mapping[str, Any], now: datetime) -> Body:
             "Only a paused job can be resumed. Of one that has ended, :clone makes a new job, which may "
             "begin with an epoch of this one as pretrained model."
         )
-    new = {**_changed(body, now), "desired": "run"}
+    new = {**changed(body, now), "desired": "run"}
     if new["state"] == State.PAUSED.value:
         return _entered({**new, "retry_at": None}, State.QUEUED, "resumed", now)
     return new
@@ -143,7 +144,7 @@ def ask_stop(body: Mapping[str, Any], stop: Stop, now: datetime) -> Body:
     if is_final(body) or body["desired"] != "run":
         raise Outdated
     wish = {"state": stop.state.value, "reason": stop.reason}
-    return {**_changed(body, now), "desired": "stopped", "stop": wish}
+    return {**changed(body, now), "desired": "stopped", "stop": wish}
 
 
 def open_attempt(body: Mapping[str, Any], number: int, now: datetime) -> Body:
@@ -151,7 +152,7 @@ def open_attempt(body: Mapping[str, Any], number: int, now: datetime) -> Body:
     job = job_of(body)
     if job.open_attempt is not None or job.state in FINAL_STATES or not job.wanted:
         raise Outdated
-    new = _changed(body, now)
+    new = changed(body, now)
     new["attempts"].append(
         {
             "number": number,
@@ -235,26 +236,19 @@ def finish(body: Mapping[str, Any], state: State, reason: str, now: datetime) ->
     job = job_of(body)
     if job.open_attempt is not None or job.state in FINAL_STATES:
         raise Outdated
-    return _entered(_changed(body, now), state, reason, now)
-
-
-def _changed(body: Mapping[str, Any], now: datetime) -> Body:
-    new = copy.deepcopy(dict(body))
-    new["updated_at"] = to_rfc3339(now)
-    return new
+    return _entered(changed(body, now), state, reason, now)
 
 
 def _open_entry(body: Mapping[str, Any], number: int, now: datetime) -> tuple[Body, dict[str, Any]]:
     attempt = job_of(body).open_attempt
     if attempt is None or attempt.number != number:
         raise Outdated
-    new = _changed(body, now)
+    new = changed(body, now)
     return new, new["attempts"][-1]
 
 
 def _entered(new: Body, state: State, reason: str, now: datetime) -> Body:
-    new["state"], new["reason"] = state.value, reason
-    new["history"].append({"state": state.value, "at": to_rfc3339(now), "reason": reason})
+    entered(new, state, reason, now)
     if state in FINAL_STATES:
         new["ended_at"] = to_rfc3339(now)
     return new

@@ -19,6 +19,8 @@ from periscope.settings import SettingsError, required
 VARIABLE = "PERISCOPE_KUBERNETES"
 STORE_VARIABLES = ("S3_ENDPOINT", "S3_BUCKET", "S3_REGION")
 """What a run sees of the service's own environment; the keys to the store come from a Secret, by name."""
+QUANTITIES = ("cpu", "memory", "shared_memory", "scratch")
+COUNTS = ("gpus", "nodes", "max_runtime_s")
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -120,22 +122,19 @@ class KubernetesSettings(BaseModel):
 
 def exceeding(settings: KubernetesSettings, wish: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What of a job's ``resources`` is more than the settings allow: (field, a sentence) of each."""
-    told = []
-    for name in ("cpu", "memory", "shared_memory", "scratch"):
-        most = getattr(settings, name)
-        if name in wish and _amount(str(wish[name])) > _amount(most):
-            told.append((name, f"{name} {wish[name]} is more than the {most} that an administrator allows."))
-    for name in ("gpus", "nodes", "max_runtime_s"):
-        most = getattr(settings, name)
-        if name in wish and most is not None and int(wish[name]) > most:
-            told.append((name, f"{name} {wish[name]} is more than the {most} that an administrator allows."))
-    return told
+    asked = {name: wish[name] for name in (*QUANTITIES, *COUNTS) if name in wish}
+    limits = {name: limit for name in asked if (limit := getattr(settings, name)) is not None}
+    return [
+        (name, f"{name} {asked[name]} is more than the {limit} that an administrator allows.")
+        for name, limit in limits.items()
+        if _amount(str(asked[name])) > _amount(str(limit))
+    ]
 
 
 def narrowed(settings: KubernetesSettings, wish: Mapping[str, Any]) -> KubernetesSettings:
     """The settings with a job's ``resources`` applied where they ask for less; the rest is not the job's."""
     changes: dict[str, Any] = {}
-    for name in ("cpu", "memory", "shared_memory", "scratch"):
+    for name in QUANTITIES:
         if name in wish and _amount(str(wish[name])) < _amount(getattr(settings, name)):
             changes[name] = _is_quantity(str(wish[name]))
     for name in ("gpus", "nodes"):

@@ -10,10 +10,11 @@ from periscope import job_tokens
 from periscope.clock import utc_now
 from periscope.documents import Documents
 from periscope.store import ObjectStore
+from periscope.wire.job_options import GpuList
 from periscope.wire.jobs import JobRequest
 from periscope_training.actions import State
 from periscope_training.cluster_view import WatchedView
-from periscope_training.gpus import GpuList, local_gpus
+from periscope_training.gpus import local_gpus
 from periscope_training.job_document import KIND
 from periscope_training.job_manifest import job_manifest, selector
 from periscope_training.kubernetes_api import KubernetesApi, connect

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from periscope.documents import Documents
+from periscope.web.long_poll import LONGEST_STREAM_S
 from periscope_training.curve_text import event
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, is_final
 from periscope_training.progress import ProgressRecords
@@ -15,8 +16,6 @@ from periscope_training.progress import ProgressRecords
 LOOK_EVERY_S = 1.0
 HEARTBEAT_S = 15.0
 """A comment line after so long without news, so that proxies keep the connection."""
-LONGEST_S = 900.0
-"""Then the stream ends and the client, as browsers do by themselves, comes again."""
 
 
 @dataclass
@@ -46,13 +45,9 @@ class LiveCurves:
     def events(self, job_id: str, last_step: int = -1) -> Iterator[str]:
         """``state``, ``progress`` and ``epoch`` events after ``last_step``, and ``end`` when it has ended.
 
-        An event's id is its step, so a client that comes again goes on there. Raises DocumentMissing, at
-        once.
+        An event's id is its step, so a client that comes again goes on there.
         """
-        self._documents.get(KIND, job_id)
-        return self._follow(job_id, Told(step=last_step, epoch_step=last_step))
-
-    def _follow(self, job_id: str, told: Told) -> Iterator[str]:
+        told = Told(step=last_step, epoch_step=last_step)
         yield "retry: 2000\n\n"
         started_at = spoke_at = self._monotonic()
         while True:
@@ -64,7 +59,7 @@ class LiveCurves:
                 yield event("end", {"state": job["state"], "reason": job["reason"]})
                 return
             now = self._monotonic()
-            if now - started_at >= LONGEST_S:
+            if now - started_at >= LONGEST_STREAM_S:
                 return
             if now - spoke_at >= HEARTBEAT_S:
                 yield ": still here\n\n"

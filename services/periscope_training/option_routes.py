@@ -4,55 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Literal
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
-from pydantic import Field
 
 from detectnet.learning_rate import preview
 from detectnet.recipes import RECIPES
 from periscope.web.auth import requires
 from periscope.web.openapi import gives
-from periscope.wire.base import RequestModel, ResponseModel
+from periscope.wire.job_options import (
+    GpuList,
+    RateCurve,
+    RateQuery,
+    RateRequest,
+    RateResponse,
+    SchemaResponse,
+)
 from periscope.wire.jobs import JobRequest, RecipeList
-from periscope.wire.training_options import Positive, RatePolicy
-from periscope_training.gpus import GpuList
 from periscope_training.plots import rate_plot
 from periscope_training.routes import JOBS, answer
-
-
-class RateRequest(RequestModel):
-    """A learning-rate policy, and the rates to begin with."""
-
-    learning_rates: list[Positive] = Field(min_length=1, max_length=20)
-    lr_policy: RatePolicy
-
-
-class RateQuery(RequestModel):
-    """In which form."""
-
-    view: Literal["json", "png"] = "json"
-
-
-class RateCurve(ResponseModel):
-    """One learning rate over a training."""
-
-    learning_rate: float
-    values: list[float] = Field(description="At 0, 1, ... 100 percent of training")
-
-
-class RateResponse(ResponseModel):
-    """One curve for each rate."""
-
-    curves: list[RateCurve]
-
-
-class SchemaResponse(ResponseModel):
-    """The JSON schema of a job request, and every recipe's values."""
-
-    options: dict[str, Any]
-    recipes: dict[str, Any]
 
 
 def option_routes(gpus: Callable[[], GpuList]) -> APIBlueprint:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from periscope.clock import to_rfc3339
+from periscope_training.state_history import changed, entered
 
 KIND = "publications"
 MAX_TRIES = 12
@@ -147,12 +148,12 @@ def registered(body: Mapping[str, Any], version: int, now: datetime) -> Body:
 
 def succeeded(body: Mapping[str, Any], now: datetime) -> Body:
     """Enter that version and aliases are in place."""
-    return _entered(_changed(body, now), State.SUCCEEDED, "", now)
+    return entered(changed(body, now), State.SUCCEEDED, "", now)
 
 
 def failed(body: Mapping[str, Any], reason: str, now: datetime, **more: Any) -> Body:
     """Enter why the epoch cannot be published; ``more`` replaces fields of the document."""
-    return _entered({**_changed(body, now), **more}, State.FAILED, reason, now)
+    return entered({**changed(body, now), **more}, State.FAILED, reason, now)
 
 
 def postponed(body: Mapping[str, Any], reason: str, backoff_s: float, now: datetime) -> Body:
@@ -166,19 +167,7 @@ def postponed(body: Mapping[str, Any], reason: str, backoff_s: float, now: datet
 
 
 def _running(body: Mapping[str, Any], now: datetime) -> Body:
-    new = _changed(body, now)
+    new = changed(body, now)
     if new["state"] != State.RUNNING:
-        new = _entered(new, State.RUNNING, "", now)
+        new = entered(new, State.RUNNING, "", now)
     return {**new, "retry_at": None, "reason": ""}
-
-
-def _changed(body: Mapping[str, Any], now: datetime) -> Body:
-    new = copy.deepcopy(dict(body))
-    new["updated_at"] = to_rfc3339(now)
-    return new
-
-
-def _entered(new: Body, state: State, reason: str, now: datetime) -> Body:
-    new["state"], new["reason"] = state.value, reason
-    new["history"].append({"state": state.value, "at": to_rfc3339(now), "reason": reason})
-    return new

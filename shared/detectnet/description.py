@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from detectnet import network
-from detectnet.memory import layer_shapes, parameter_count
+from detectnet.memory import parameter_count
 from detectnet.network_import import import_network
 from detectnet.sizes import require_grid_size
 
@@ -29,7 +29,7 @@ def describe_network(text: str, size: tuple[int, int] | None = None) -> dict[str
     found = import_network(text)
     width, height = found.size or size or (0, 0)
     require_grid_size(width, height)
-    shapes = layer_shapes(width, height, found.classes)
+    shapes = network.layer_shapes(width, height, found.classes)
     by_name = network.parameter_shapes(found.classes)
     layers = [
         {

@@ -22,22 +22,11 @@ def parameter_count(classes: int) -> int:
     return sum(math.prod(shape) for shape in network.parameter_shapes(classes).values())
 
 
-def layer_shapes(width: int, height: int, classes: int) -> list[tuple[network.Layer, tuple[int, int, int]]]:
-    """Each layer and its output's channels, rows and columns, in order."""
-    sizes = {network.INPUT: (3, height, width)}
-    shapes = []
-    for layer in network.layers(classes):
-        shape = _shape_after(layer, sizes)
-        sizes[layer.top] = shape
-        shapes.append((layer, shape))
-    return shapes
-
-
 def activation_count(width: int, height: int, classes: int) -> int:
     """Numbers that one image leaves behind on its way forward, all of which the way back needs."""
     return 3 * height * width + sum(
         math.prod(shape)
-        for layer, shape in layer_shapes(width, height, classes)
+        for layer, shape in network.layer_shapes(width, height, classes)
         if not isinstance(layer, network.Dropout)
     )
 
@@ -58,26 +47,3 @@ def training_memory(
         "device": int(2 * activations * WORKSPACE) + parameters + FRAMEWORK_BYTES,
         "host": pictures + FRAMEWORK_BYTES,
     }
-
-
-def _shape_after(layer: network.Layer, sizes: Mapping[str, tuple[int, int, int]]) -> tuple[int, int, int]:
-    match layer:
-        case network.Concatenation(_, bottoms, _):
-            channels = sum(sizes[bottom][0] for bottom in bottoms)
-            _, height, width = sizes[bottoms[0]]
-            return channels, height, width
-        case network.Convolution():
-            _, height, width = sizes[layer.bottom]
-            return layer.outputs, _side(height, layer), _side(width, layer)
-        case network.Pooling():
-            channels, height, width = sizes[layer.bottom]
-            rows, columns = (
-                network.pooled_side(side, layer.kernel, layer.stride, layer.pad) for side in (height, width)
-            )
-            return channels, rows, columns
-        case _:
-            return sizes[layer.bottom]
-
-
-def _side(side: int, layer: network.Convolution) -> int:
-    return (side + 2 * layer.pad - layer.kernel) // layer.stride + 1

@@ -6,7 +6,7 @@ Caffe's, so that published GoogLeNet weights match by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 INPUT = "data"
@@ -159,6 +159,40 @@ def pooled_side(side: int, kernel: int, stride: int, pad: int) -> int:
     if pad and (pooled - 1) * stride >= side + pad:
         pooled -= 1
     return pooled
+
+
+def layer_shapes(width: int, height: int, classes: int) -> list[tuple[Layer, tuple[int, int, int]]]:
+    """Each layer and its output's channels, rows and columns, in order."""
+    sizes = {INPUT: (3, height, width)}
+    shapes = []
+    for layer in layers(classes):
+        shape = _shape_after(layer, sizes)
+        sizes[layer.top] = shape
+        shapes.append((layer, shape))
+    return shapes
+
+
+def _shape_after(layer: Layer, sizes: Mapping[str, tuple[int, int, int]]) -> tuple[int, int, int]:
+    match layer:
+        case Concatenation(_, bottoms, _):
+            channels = sum(sizes[bottom][0] for bottom in bottoms)
+            _, height, width = sizes[bottoms[0]]
+            return channels, height, width
+        case Convolution():
+            _, height, width = sizes[layer.bottom]
+            return layer.outputs, _side(height, layer), _side(width, layer)
+        case Pooling():
+            channels, height, width = sizes[layer.bottom]
+            rows, columns = (
+                pooled_side(side, layer.kernel, layer.stride, layer.pad) for side in (height, width)
+            )
+            return channels, rows, columns
+        case _:
+            return sizes[layer.bottom]
+
+
+def _side(side: int, layer: Convolution) -> int:
+    return (side + 2 * layer.pad - layer.kernel) // layer.stride + 1
 
 
 def _stem() -> Iterator[Layer]:

@@ -52,17 +52,16 @@ def _nodes(width: int, height: int, classes: int) -> list[Any]:
     blobs = {network.INPUT: network.INPUT}
     """The newest tensor of each Caffe blob: ReLU works in place there, ONNX wants new names."""
     sizes = {network.INPUT: (width, height)}
-    for layer in network.layers(classes):
+    for layer, (_, rows, columns) in network.layer_shapes(width, height, classes):
+        sizes[layer.top] = (columns, rows)
         match layer:
             case network.Dropout(_, bottom, top):
-                blobs[top], sizes[top] = blobs[bottom], sizes[bottom]
+                blobs[top] = blobs[bottom]
                 continue
-            case network.Concatenation(_, bottoms, top):
+            case network.Concatenation(_, bottoms, _):
                 inputs = [blobs[bottom] for bottom in bottoms]
-                sizes[top] = sizes[bottoms[0]]
             case _:
                 inputs = [blobs[layer.bottom]]
-                sizes[layer.top] = _size_after(layer, sizes[layer.bottom])
         nodes.append(_node(layer, inputs, sizes))
         blobs[layer.top] = layer.top
         if isinstance(layer, network.Convolution) and layer.relu is not None:
@@ -100,19 +99,6 @@ def _node(layer: network.Layer, inputs: list[str], sizes: Mapping[str, tuple[int
             return helper.make_node("Add", [*inputs, "minus_mean_pixel"], [top], name=name)
         case network.Dropout():
             raise TypeError("dropout has no node at inference")
-
-
-def _size_after(layer: network.Layer, size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height after a layer."""
-    match layer:
-        case network.Convolution(kernel=kernel, stride=stride, pad=pad):
-            width, height = ((side + 2 * pad - kernel) // stride + 1 for side in size)
-            return width, height
-        case network.Pooling(kernel=kernel, stride=stride, pad=pad):
-            width, height = (network.pooled_side(side, kernel, stride, pad) for side in size)
-            return width, height
-        case _:
-            return size
 
 
 def _end_pad(before: int, after: int, kernel: int, stride: int, pad: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import zipfile
@@ -68,7 +67,7 @@ def test_the_commands_of_the_page_work_and_answer_what_it_shows(stack: Stack, tm
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"\necho '{CUT}'\n".join(commands)],
         cwd=tmp_path,
-        env={**os.environ, "PERISCOPE_HOME": str(stack.home)},
+        env=stack.environ,
         capture_output=True,
         text=True,
         timeout=360,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def run(command: str, folder: Path, stack: Stack) -> None:
     done = subprocess.run(
         [*program, *words[1:]],
         cwd=folder,
-        env={**os.environ, "PERISCOPE_HOME": str(stack.home)},
+        env=stack.environ,
         capture_output=True,
         text=True,
         timeout=300,

@@ -15,6 +15,7 @@ T = TypeVar("T")
 MAX_WAITING = 8
 LOOK_EVERY_S = 0.5
 LONGEST_STREAM_S = 900.0
+"""Then a stream ends and the client, as browsers do by themselves, comes again."""
 
 
 class TooManyWaiting(Exception):

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from detectnet.classes import ClassMap
 from detectnet.recipes import resolve_training
-from detectnet_trainer.dataset import InputOptions, SourceImage, Split, build_split
+from detectnet.samples import InputOptions, SourceImage
+from detectnet_trainer.dataset import Split, build_split
 from periscope import keys
 from periscope.blobs import put_blob
 from periscope.documents import Documents

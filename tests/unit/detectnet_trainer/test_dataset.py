@@ -7,17 +7,13 @@ import numpy as np
 import pytest
 
 from detectnet.classes import ClassMap
+from detectnet.samples import BadData, InputOptions, SourceImage, input_options, prepare
 from detectnet_trainer.cache import identity_of, open_split, save_split
 from detectnet_trainer.dataset import (
-    BadData,
-    InputOptions,
-    SourceImage,
     Split,
     build_folder_split,
     build_split,
     class_names_of_folder,
-    input_options,
-    prepare,
     read_kitti_folder,
 )
 from tests.unit.detectnet_trainer.small_data import NAMES, SIDE, folder_of, picture, pictures, split_of

@@ -13,7 +13,7 @@ from torch import nn
 
 from detectnet import network
 from detectnet.caffemodel import CaffeLayer, write_caffemodel
-from detectnet_trainer.dataset import BadData
+from detectnet.samples import BadData
 from detectnet_trainer.initialise import initialise
 from detectnet_trainer.model import DetectNet, load_weights, weights_of
 from detectnet_trainer.pretrained import fitting, fold_googlenet, read_weights

@@ -124,3 +124,15 @@ class Service:
 
     def commit(self, job_id: str, *epochs: dict[str, Any]) -> None:
         self.house.documents.update("checkpoints", job_id, lambda body: {**body, "epochs": list(epochs)})
+
+
+def reporting_service(work_dir: Path) -> Service:
+    """A leader with one run that has said all that a run can say."""
+    service = Service(work_dir)
+    service.house.restart()
+    job_id = service.create_job()
+    service.house.loop()
+    service.report(job_id, 1, PROGRESS)
+    service.commit(job_id, committed_epoch(1, 0.5))
+    service.lead()
+    return service

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.periscope_training.service import PROGRESS, Service, committed_epoch
+from tests.unit.periscope_training.service import Service, reporting_service
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 SECTIONS = ("Training runs", "Training service", "Every service")
@@ -35,15 +35,7 @@ def exposed(service: Service) -> dict[str, set[str]]:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
-    """A leader with one run that has said all that a run can say."""
-    service = Service(tmp_path)
-    service.house.restart()
-    job_id = service.create_job()
-    service.house.loop()
-    service.report(job_id, 1, PROGRESS)
-    service.commit(job_id, committed_epoch(1, 0.5))
-    service.lead()
-    return service
+    return reporting_service(tmp_path)
 
 
 def test_every_metric_on_the_page_exists_and_every_metric_is_on_the_page(service: Service) -> None:

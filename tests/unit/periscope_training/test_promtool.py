@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.periscope_training.service import PROGRESS, Service, committed_epoch
+from tests.unit.periscope_training.service import reporting_service
 
 PROMTOOL = shutil.which("promtool")
 
@@ -23,15 +23,10 @@ def lint(text: str) -> str:
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 def test_prometheus_has_nothing_to_say_against_the_metrics(tmp_path: Path) -> None:
-    service = Service(tmp_path)
-    service.house.restart()
-    job_id = service.create_job()
-    service.house.loop()
-    service.report(job_id, 1, PROGRESS)
-    service.commit(job_id, committed_epoch(1, 0.5))
-    service.lead()
+    service = reporting_service(tmp_path)
+    (job,) = service.get("/v1/jobs").json["items"]
     page = service.client.get("/metrics").text
 
-    assert f'periscope_val_recall_ratio{{class="gate",run="{job_id}"}}' in page
+    assert f'periscope_val_recall_ratio{{class="gate",run="{job["id"]}"}}' in page
     assert lint(page) == ""
     assert "no help text" in lint("periscope_jobs 1\n")
