@@ -18,7 +18,6 @@ from schemathesis.generation import GenerationMode
 
 SEED = 20_261_101
 WANTED = ("status_code_conformance", "content_type_conformance", "response_schema_conformance")
-SERVER_ERRORS_MEANT = (503, 507)
 
 Statuses = dict[str, Counter[int]]
 
@@ -86,15 +85,11 @@ def _run(
         case.headers = {**(case.headers or {}), **headers}
         response = case.call()
         seen[response.status_code] += 1
-        assert response.status_code < 500 or response.status_code in SERVER_ERRORS_MEANT, (
+        assert response.status_code < 500, (
             f"{case.method} {case.formatted_path} {case.query} {case.body!r}: {response.text}"
         )
         case.validate_response(response, checks=checks)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            one()
-        except Exception as error:
-            if type(error).__name__ not in ("Unsatisfiable", "SkipTest", "InvalidArgument"):
-                raise
+        one()

@@ -28,6 +28,10 @@ HOPELESS = (DocumentMissing, NoSuchEpoch, EpochFileGone, DatasetMissing, BrokenN
 log = structlog.get_logger()
 
 
+class LeadershipLost(Exception):
+    """Another replica leads, or may."""
+
+
 class Evaluator:
     """The body of the evaluating loop; who calls it holds the leadership."""
 
@@ -63,6 +67,9 @@ class Evaluator:
         reason = ""
         try:
             counts, names = self._count(document, still_leads)
+        except LeadershipLost:
+            # Half a split has no figures; whoever leads next begins anew.
+            return
         except HOPELESS as error:
             reason = str(error)
         except (StoreUnavailable, DatasetsUnavailable):
@@ -73,7 +80,7 @@ class Evaluator:
             reason = f"{type(error).__name__}: {error}"
         if reason:
             self._change(document, lambda body: evaluation.failed(body, reason, self._now()))
-        elif still_leads():
+        else:
             found, done = evaluation.figures(counts, names), len(counts)
             self._change(document, lambda body: evaluation.succeeded(body, found, done, self._now()))
 
@@ -89,7 +96,7 @@ class Evaluator:
         told_at = time.monotonic()
         for key in self._datasets.pictures(dataset["id"], dataset["version"], split):
             if not still_leads():
-                break
+                raise LeadershipLost
             source = self._source(dataset["id"], dataset["version"], split, key)
             picture = evaluation.count_picture(network, source, options, body["decoder"], body["threshold"])
             counts.append(picture)

@@ -11,6 +11,9 @@ from detectnet.classes import ClassMap
 from detectnet.coverage import BBOX, COVERAGE_START, encode_targets
 from detectnet.samples import InputOptions, SourceImage, prepare
 from periscope_training import evaluation
+from periscope_training.epoch_files import EpochFiles
+from periscope_training.evaluating import Evaluator
+from periscope_training.predicting import Predictor
 from tests.unit.periscope_training.epoch_files import HEIGHT, WIDTH, epoch_files, save_epoch_files
 from tests.unit.periscope_training.service import Service, committed_epoch
 
@@ -119,3 +122,17 @@ def test_an_evaluation_can_be_removed(trained: Trained) -> None:
     assert trained.service.get("/v1/evaluations/nonsense").status_code == 404
     trained.work()
     assert trained.service.get("/v1/evaluations").json["items"] == []
+
+
+def test_half_a_split_gives_no_figures_though_leadership_comes_back(trained: Trained) -> None:
+    location = trained.ask().headers["Location"]
+    house = trained.service.house
+    files = EpochFiles(house.documents, house.store)
+    evaluator = Evaluator(house.documents, files, house.datasets, Predictor(files), house.clock)
+    leads = iter([True, True, False])
+
+    evaluator.evaluate_all(lambda: next(leads, True))
+    assert trained.service.get(location).json["metrics"] is None
+
+    evaluator.evaluate_all(lambda: True)
+    assert trained.service.get(location).json["done"] == 3
