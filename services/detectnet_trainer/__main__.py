@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int)
     train.add_argument("--weights", type=Path, help="begin with a .caffemodel or torchvision's GoogLeNet")
     train.add_argument("--threads", type=int, help="default: all cores")
+    train.add_argument("--subtract-mean", choices=("none", "image", "pixel"), help="default: none")
     train.add_argument("--augment", action=argparse.BooleanOptionalAction, help="DetectNet's augmentation")
     export = commands.add_parser("export", help="Caffe pair and ONNX grid of a checkpoint")
     export.add_argument("checkpoint", type=Path, help="checkpoint.pt")
@@ -129,7 +130,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, object]:
-    names = ("epochs", "batch_size", "learning_rate", "seed", "threads")
+    names = ("epochs", "batch_size", "learning_rate", "seed", "threads", "subtract_mean")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.augment is not None:
         given["augmentation"] = {} if options.augment else None

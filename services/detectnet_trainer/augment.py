@@ -98,13 +98,18 @@ def draw(options: Augmentation, generator: np.random.Generator, size: tuple[int,
     return Draws(hue, saturation, flip, scaled, rotation, offset)
 
 
-def apply_to_image(image: Image, draws: Draws) -> FloatArray:
-    """The augmented picture float32 [H,W,3], 0-255, of the same size; empty places have the mean colour."""
+def apply_to_image(image: Image, draws: Draws, mean: FloatArray | None = None) -> FloatArray:
+    """The augmented picture float32 [H,W,3], 0-255, of the same size; empty places have the mean colour.
+
+    ``mean`` [1,1,3] or [H,W,3] is subtracted before the picture is moved, and is not added again.
+    """
     height, width = image.shape[:2]
     pixels: FloatArray = np.asarray(image, np.float32) / np.float32(255)
     if draws.hue_degrees or draws.saturation < 1 - 1 / 255:
         pixels = _shift_colours(pixels, draws.hue_degrees, draws.saturation)
     pixels = pixels - np.float32(MEAN_PIXEL / 255)
+    if mean is not None:
+        pixels = pixels - mean / np.float32(255)
     if draws.flip:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
     if draws.scaled_size != (width, height):

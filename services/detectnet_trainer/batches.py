@@ -25,7 +25,7 @@ class Batch:
     """Network input and ground truth."""
 
     images: Tensor
-    """float32 [N,3,H,W], B,G,R 0-255."""
+    """float32 [N,3,H,W], B,G,R 0-255, less the mean if one is subtracted."""
     targets: Tensor
     """float32 [N,8+C,GH,GW]."""
 
@@ -33,8 +33,18 @@ class Batch:
 class BatchMaker:
     """Makes training and validation batches of one split."""
 
-    def __init__(self, split: Split, classes: int, augmentation: Augmentation | None, seed: int) -> None:
+    def __init__(
+        self,
+        split: Split,
+        classes: int,
+        augmentation: Augmentation | None,
+        seed: int,
+        mean: FloatArray | None = None,
+    ) -> None:
         self.split = split
+        self.mean = mean
+        """[3,1,1] or [3,H,W] B,G,R, taken off every picture; the network takes off its own 127 besides."""
+        self._mean = None if mean is None else np.ascontiguousarray(mean.transpose(1, 2, 0))
         self._classes = classes
         self._augmentation = augmentation
         self._seed = seed
@@ -79,10 +89,14 @@ class BatchMaker:
         image, boxes = self.split.images[index], self.split.boxes[index]
         size = (image.shape[1], image.shape[0])
         draws = draw(self._augmentation, sample_generator(self._seed, epoch, index), size)
-        return apply_to_image(image, draws), self._targets(index, apply_to_boxes(boxes, draws, size))
+        return apply_to_image(image, draws, self._mean), self._targets(
+            index, apply_to_boxes(boxes, draws, size)
+        )
 
     def _plain(self, index: int) -> tuple[FloatArray, FloatArray]:
-        return self.split.images[index].astype(np.float32), self._targets(index, self.split.boxes[index])
+        pixels = self.split.images[index].astype(np.float32)
+        pixels = pixels if self._mean is None else pixels - self._mean
+        return pixels, self._targets(index, self.split.boxes[index])
 
     def _targets(self, index: int, boxes: FloatArray) -> FloatArray:
         height, width = self.split.images.shape[1:3]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from detectnet_trainer.engine import Trainer
@@ -16,6 +18,8 @@ from detectnet_trainer.model import DetectNet
 PARTS = ("step", "classes", "model", "solver", "training")
 OF_THE_MACHINE = ("precision", "ranks")
 """Options that the machine decides in the end."""
+ADDED_SINCE = {"subtract_mean": "none"}
+"""What options that earlier checkpoints do not name were then."""
 
 
 class BadCheckpoint(ValueError):
@@ -33,6 +37,7 @@ def dump_checkpoint(trainer: Trainer, training: Mapping[str, Any]) -> bytes:
         "model": trainer.model.state_dict(),
         "solver": trainer.solver.state_dict(),
         "training": dict(training),
+        "mean": None if trainer.mean is None else torch.from_numpy(trainer.mean),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -49,7 +54,7 @@ def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: b
         BadCheckpoint: the content cannot be read, or was made with other options.
     """
     state = _read(content)
-    earlier = state["training"]
+    earlier = ADDED_SINCE | state["training"]
     differing = sorted(name for name in training if earlier.get(name) != training[name])
     warnings = [
         f"this machine goes on with {name} {training[name]}; until here it was {earlier.get(name)}"
@@ -68,15 +73,16 @@ def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: b
     return warnings
 
 
-def model_of_checkpoint(content: bytes) -> tuple[DetectNet, int]:
-    """The network of a checkpoint and its step, for exporting. Raises BadCheckpoint."""
+def model_of_checkpoint(content: bytes) -> tuple[DetectNet, int, npt.NDArray[np.float32] | None]:
+    """A checkpoint's network, step and subtracted mean, for exporting. Raises BadCheckpoint."""
     state = _read(content)
     model = DetectNet(int(state["classes"]))
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         raise BadCheckpoint(f"the checkpoint holds another network: {error}") from error
-    return model.eval(), int(state["step"])
+    mean = state.get("mean")
+    return model.eval(), int(state["step"]), None if mean is None else mean.numpy()
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from detectnet.learning_rate import solver_rate
@@ -76,6 +78,11 @@ class Trainer:
         # A CPU computes far slower than one thread can prepare; a GPU needs what the processors give.
         self._workers = min(os.cpu_count() or 1, MAX_WORKERS) if device.type == "cuda" else 1
         self._rate = solver_rate(training["lr_policy"], training["learning_rate"], self.plan.max_step)
+
+    @property
+    def mean(self) -> npt.NDArray[np.float32] | None:
+        """What is subtracted from every picture; see BatchMaker."""
+        return self._maker.mean
 
     def learning_rate(self) -> float:
         """The rate of the next step."""

@@ -114,7 +114,8 @@ class _Saver:
             session.training["val_batch_size"],
         )
         trainer.require_finite(evaluation.loss_bbox, evaluation.loss_coverage)
-        for name, content in export_snapshot(trainer.model, report.step, *self._size).files.items():
+        files = export_snapshot(trainer.model, report.step, *self._size, trainer.mean).files
+        for name, content in files.items():
             write_durably(self._out / name, content)
         self._add_to_curves(_row(self._since_validation, evaluation))
         write_durably(self._out / CHECKPOINT, dump_checkpoint(trainer, session.training))

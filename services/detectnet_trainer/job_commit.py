@@ -59,8 +59,9 @@ class Commits:
     def commit_epoch(self, session: Session, network: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
         """Store the snapshot, its proof and the checkpoint, then make them count together."""
         trainer, step = session.trainer, session.trainer.step
-        snapshot = export_snapshot(trainer.model, step, network["width"], network["height"])
-        contents = snapshot.files | {"parity.npz": parity_file(trainer.model, session.validation.split)}
+        size, mean = (network["width"], network["height"]), trainer.mean
+        snapshot = export_snapshot(trainer.model, step, *size, mean)
+        contents = snapshot.files | {"parity.npz": parity_file(trainer.model, session.validation.split, mean)}
         files = {name: self._put(step, name, content) for name, content in contents.items()}
         files[CHECKPOINT] = self._put_checkpoint(session)
         epoch = {

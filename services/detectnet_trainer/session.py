@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
+from detectnet import means
 from detectnet_trainer.augment import Augmentation
 from detectnet_trainer.batches import BatchMaker
 from detectnet_trainer.dataset import Split
 from detectnet_trainer.engine import Trainer
+from detectnet_trainer.export import network_input
 from detectnet_trainer.initialise import initialise
 from detectnet_trainer.model import DetectNet
 from detectnet_trainer.pretrained import fitting, read_weights
@@ -63,15 +64,16 @@ def start_session(
     carried_out, warnings = _within_capability(dict(training) | {"ranks": world.size}, device)
     options = training["augmentation"]
     augmentation = None if options is None else Augmentation.of_options(options)
-    maker = BatchMaker(train, len(names), augmentation, training["seed"])
+    kind = training.get("subtract_mean", "none")
+    if (mean := means.mean_of(train.images, kind)) is not None:
+        warnings.append(means.WARNING.format(kind=kind))
+    maker = BatchMaker(train, len(names), augmentation, training["seed"], mean)
     model = DetectNet(len(names))
-    first = torch.from_numpy(
-        np.ascontiguousarray(train.images[:INITIAL_IMAGES].transpose(0, 3, 1, 2), np.float32)
-    )
+    first = torch.from_numpy(network_input(train.images[:INITIAL_IMAGES], mean))
     pretrained, told = ({}, []) if weights is None else fitting(read_weights(weights), len(names))
     initialise(model, training["initialisation"], first, training["seed"], pretrained)
     trainer = Trainer(model, maker, carried_out, device, world)
-    plain = BatchMaker(validation, len(names), None, training["seed"])
+    plain = BatchMaker(validation, len(names), None, training["seed"], mean)
     return Session(trainer, plain, names, carried_out, device, warnings, told)
 
 

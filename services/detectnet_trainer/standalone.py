@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from detectnet import means
 from detectnet.bundle import input_size
 from detectnet.caffe_runtime import CaffeNet
 from detectnet.caffemodel import read_caffemodel, weights_of
@@ -40,9 +41,9 @@ def export_checkpoint(checkpoint: Path, out: Path, size: tuple[int, int]) -> dic
     Raises BadCheckpoint and IllegalSize.
     """
     require_grid_size(*size)
-    model, step = model_of_checkpoint(checkpoint.read_bytes())
+    model, step, mean = model_of_checkpoint(checkpoint.read_bytes())
     out.mkdir(parents=True, exist_ok=True)
-    files = export_snapshot(model, step, *size).files
+    files = export_snapshot(model, step, *size, mean).files
     for name, content in files.items():
         write_durably(out / name, content)
     return {"step": step, "classes": model.classes, "files": [str(out / name) for name in files]}
@@ -53,12 +54,15 @@ def evaluate_folder(model_folder: Path, folder: Path) -> dict[str, Any]:
     deploy, weights, labels = _load_pair(model_folder)
     size = _input_size(deploy)
     model = DetectNet(len(labels))
-    missing = load_weights(model, weights_of(read_caffemodel(weights)))
+    given = weights_of(read_caffemodel(weights))
+    missing = load_weights(model, given)
     if missing:
         raise ValueError(f"the caffemodel has no {', '.join(missing[:3])}")
     with tempfile.TemporaryDirectory() as cache:
         split = build_folder_split(folder / "val", size, ClassMap(labels), Path(cache) / "val.npy")
-        maker = BatchMaker(split, len(labels), None, 0)
+        picture = _mean_picture(model_folder)
+        mean = means.mean_in(given) if picture is None else picture
+        maker = BatchMaker(split, len(labels), None, 0, mean)
         return evaluate(model, maker, tuple(labels), torch.device("cpu")).as_dict()
 
 
@@ -69,7 +73,8 @@ def predict_image(
     deploy, weights, labels = _load_pair(model_folder)
     image = decode_image(image_path.read_bytes())
     size = _input_size(deploy)
-    found = detect(_network(CaffeNet(deploy, weights), decoder), image, size, decoder, threshold)
+    network = _network(_less(_mean_picture(model_folder), CaffeNet(deploy, weights).run), decoder)
+    found = detect(network, image, size, decoder, threshold)
     if out is not None:
         out.write_bytes(encode_png(_drawn(image, found, labels)))
     boxes = [
@@ -83,14 +88,24 @@ def predict_image(
     return {"image": str(image_path), "decoder": decoder, "boxes": boxes}
 
 
-def _network(net: CaffeNet, decoder: Decoder) -> Network:
+def _mean_picture(folder: Path) -> FloatArray | None:
+    path = folder / means.MEAN_FILE
+    return means.read_mean(path.read_bytes()) if path.exists() else None
+
+
+def _less(mean: FloatArray | None, net: Network) -> Network:
+    """The Caffe pair with the mean picture that it cannot hold itself subtracted before it."""
+    return net if mean is None else lambda given: net(given - mean)
+
+
+def _network(net: Network, decoder: Decoder) -> Network:
     """The Caffe pair in the form that the decoder looks at; SSD outputs are made of its grids."""
     if decoder != "jetson-onnx":
-        return net.run
+        return net
 
     def run(given: FloatArray) -> tuple[FloatArray, FloatArray]:
         # What the SSD graph does with its input: R,G,B in -1 to 1 become B,G,R in 0-255.
-        coverage, bboxes = net.run(np.ascontiguousarray(given[::-1] * HALF_RANGE + HALF_RANGE))
+        coverage, bboxes = net(np.ascontiguousarray(given[::-1] * HALF_RANGE + HALF_RANGE))
         sure = np.clip(coverage.astype(np.float64), LEAST, 1 - LEAST)
         return ssd_outputs(np.log(sure / (1 - sure)).astype(np.float32), bboxes)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from detectnet.means import NOT_FOR_ROBOTS, WARNING
 from detectnet.memory import training_memory
 from detectnet.plan import make_plan
 from periscope.documents import Document
@@ -32,7 +33,22 @@ def plan_response(spec: Mapping[str, Any], manifest: Mapping[str, Any] | None) -
         "between_points": plan.display_interval,
     }
     memory = training_memory(size["width"], size["height"], len(size["classes"]), training, images)
-    return PlanResponse.model_validate({"spec": spec, "steps": steps, "memory": memory, "manifest": manifest})
+    return PlanResponse.model_validate(
+        {
+            "spec": spec,
+            "steps": steps,
+            "memory": memory,
+            "manifest": manifest,
+            "warnings": option_warnings(training),
+        }
+    )
+
+
+def option_warnings(training: Mapping[str, Any]) -> list[str]:
+    """What to think about before these options are trained with."""
+    kind = training.get("subtract_mean", "none")
+    told = [] if kind == "none" else [WARNING.format(kind=kind)]
+    return told + ([NOT_FOR_ROBOTS] if kind == "image" else [])
 
 
 def job_response(
@@ -50,6 +66,7 @@ def job_response(
             **document.body,
             "queue_position": queue_position,
             "progress": None if record is None else _progress(document.body, record, now),
+            "warnings": option_warnings(document.body["training"]),
             "latest_epoch": described[-1] if described else None,
             "best_epoch": next((epoch for epoch in described if epoch.best), None),
         }

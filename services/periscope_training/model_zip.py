@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detectnet import bundle, network
+from detectnet.caffemodel import read_caffemodel, weights_of
 from detectnet.drawing import encode_png
 from detectnet.jetson import DEFAULT_THRESHOLD, JetsonDetection, decode_caffe
+from detectnet.means import mean_in
 from detectnet.plan import make_plan
 from detectnet.ssd_onnx import BOXES, INPUT, SCORES, ssd_labels
 from detectnet.training_prototxt import SOLVER, TRAIN_VAL, SolverSteps, solver_prototxt, train_val_prototxt
@@ -80,7 +82,7 @@ def zip_members(
         bundle.LABELS: "".join(f"{name}\n" for name in spec["network"]["classes"]).encode(),
         bundle.GRID_ONNX: files[bundle.GRID_ONNX],
         bundle.DESCRIPTION: as_json(describe(spec, epoch, caffemodel)),
-        TRAIN_VAL: _train_val(spec).encode(),
+        TRAIN_VAL: _train_val(spec, _mean_pixel(spec, files[caffemodel])).encode(),
         SOLVER: _solver(spec).encode(),
         INFO: as_json(digits_info(spec, epoch, caffemodel)),
         GOLDEN_IMAGE: encode_png(golden.image),
@@ -169,9 +171,18 @@ def _grid_flavour() -> dict[str, Any]:
     }
 
 
-def _train_val(spec: Mapping[str, Any]) -> str:
+def _mean_pixel(spec: Mapping[str, Any], caffemodel: bytes) -> list[float]:
+    """The mean that the network subtracts, B,G,R; empty where it subtracts none."""
+    if spec["training"].get("subtract_mean", "none") == "none":
+        return []
+    mean = mean_in(weights_of(read_caffemodel(caffemodel)))
+    return [] if mean is None else [float(value) for value in mean.reshape(3)]
+
+
+def _train_val(spec: Mapping[str, Any], mean_pixel: Sequence[float]) -> str:
     size, training = spec["network"], spec["training"]
-    return train_val_prototxt(size["width"], size["height"], len(size["classes"]), training)
+    classes = len(size["classes"])
+    return train_val_prototxt(size["width"], size["height"], classes, training, mean_pixel=mean_pixel)
 
 
 def _solver(spec: Mapping[str, Any]) -> str:

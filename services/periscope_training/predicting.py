@@ -13,6 +13,7 @@ from detectnet.bundle import GRID_ONNX
 from detectnet.caffemodel import read_caffemodel, weights_of
 from detectnet.decoders import Decoder, Detection, Network, Size, decode, prepare
 from detectnet.images import Image
+from detectnet.means import MEAN_FILE
 from detectnet.onnx_graph import grid_onnx
 from detectnet.sizes import STRIDE
 from detectnet.ssd_onnx import BOXES, INPUT, SCORES, ssd_onnx
@@ -69,7 +70,8 @@ class Predictor:
 
         Raises:
             EpochFileGone: a file of the epoch is missing or damaged.
-            PictureTooLarge: it has more than MAX_FREE_SIDE pixels a side and shall not be resized.
+            PictureTooLarge: it shall not be resized, and has more than MAX_FREE_SIDE pixels a side, or the
+                network subtracts a mean picture.
             BrokenNetwork: the network cannot be run.
         """
         size = epoch.size if resize else _whole_cells(image)
@@ -124,6 +126,8 @@ class Predictor:
     def _grid(self, epoch: CommittedEpoch, size: Size) -> bytes:
         if size == epoch.size:
             return self._files.read(epoch, GRID_ONNX)
+        if MEAN_FILE in epoch.entry["files"]:
+            raise PictureTooLarge("the network subtracts a mean picture of its own size; let it resize")
         name = caffemodel_name(epoch.entry["files"])
         weights = weights_of(read_caffemodel(self._files.read(epoch, name)))
         return grid_onnx(weights, *size, len(epoch.classes))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from detectnet.bundle import DEPLOY, GRID_ONNX, BundleError, check_bundle, write_bundle
+from detectnet.means import MEAN_FILE, NOT_FOR_ROBOTS
 from periscope import keys
 from periscope.blobs import hash_file
 from periscope.store import ObjectStore
@@ -74,6 +75,8 @@ class ZipBuilder:
         return path
 
     def _fetch(self, files: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
+        if MEAN_FILE in files:
+            raise NotPublishable(NOT_FOR_ROBOTS)
         try:
             names = [*NEEDED, caffemodel_name(files)]
             return {name: read_committed(self._store, name, files[name]) for name in names}

@@ -91,6 +91,16 @@ def weights_of(layers: Sequence[CaffeLayer]) -> dict[str, FloatArray]:
     return weights
 
 
+def write_blob(blob: FloatArray) -> bytes:
+    """A BlobProto of its own, such as ``mean.binaryproto``."""
+    return _blob(blob)
+
+
+def read_blob(content: bytes) -> FloatArray:
+    """An array out of a BlobProto, with new or old fields for its shape. Raises CaffemodelError."""
+    return _read_blob(memoryview(content))
+
+
 def _layer(layer: CaffeLayer) -> bytes:
     parts = [_bytes_field(1, layer.name.encode()), _bytes_field(2, layer.type.encode())]
     parts += [_bytes_field(3, bottom.encode()) for bottom in layer.bottoms]
@@ -142,7 +152,8 @@ def _read_layer(
 def _read_blob(content: memoryview) -> FloatArray:
     dims: list[int] = []
     legacy: dict[int, int] = {}
-    pieces: list[npt.NDArray[np.float32]] = []
+    packed: list[FloatArray] = []
+    single = bytearray()
     for field, wire, value in _fields(content):
         if field == 7 and isinstance(value, memoryview):
             dims = _read_shape(value)
@@ -153,12 +164,24 @@ def _read_blob(content: memoryview) -> FloatArray:
             kind = "<f8" if double else "<f4"
             if len(value) % np.dtype(kind).itemsize:
                 raise CaffemodelError("a blob's data is cut off")
-            pieces.append(np.frombuffer(value, kind).astype(np.float32))
-    data = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+            if wire == FIXED32:
+                # Unpacked files tag every number; an array for each would take many times the file's size.
+                single += value
+            else:
+                packed.append(np.frombuffer(value, kind).astype(np.float32))
+    data = _joined(packed, single)
     shape = dims or [legacy.get(field, 1) for field in (1, 2, 3, 4)]
     if len(shape) > MAX_DIMENSIONS or min(shape) < 1 or math.prod(shape) != data.size:
         raise CaffemodelError(f"a blob of shape {tuple(shape)} holds {data.size} values")
     return data.reshape(shape)
+
+
+def _joined(packed: list[FloatArray], single: bytearray) -> FloatArray:
+    """All numbers of a blob; a file has them packed or one by one, never both."""
+    pieces = [*packed, *([np.frombuffer(single, "<f4")] if single else [])]
+    if len(pieces) == 1:
+        return np.asarray(pieces[0], np.float32)
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
 
 def _read_shape(content: memoryview) -> list[int]:

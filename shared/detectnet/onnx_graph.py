@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from detectnet import network
+from detectnet import means, network
 from detectnet.sizes import require_grid_size
 
 FloatArray = npt.NDArray[np.float32]
@@ -25,19 +25,23 @@ IR_VERSION = 6
 def grid_onnx(weights: Mapping[str, FloatArray], width: int, height: int, classes: int) -> bytes:
     """The raw network: ``data`` [1,3,H,W] B,G,R 0-255 to ``coverage`` [1,C,GH,GW] and ``bboxes`` [1,4,GH,GW].
 
-    Equal arguments give equal bytes. Raises IllegalSize, and KeyError for a missing parameter.
+    A mean among the weights is subtracted first. Equal arguments give equal bytes. Raises IllegalSize,
+    KeyError for a missing parameter, and ValueError for a mean picture of another size.
     """
     require_grid_size(width, height)
+    mean = means.mean_in(weights)
+    if mean is not None and mean.shape[1:] not in ((1, 1), (height, width)):
+        raise ValueError(f"the mean picture is {mean.shape[2]}x{mean.shape[1]}, the input {width}x{height}")
     rows, columns = height // 16, width // 16
     graph = helper.make_graph(
-        _nodes(width, height, classes),
+        _nodes(width, height, classes, subtracts_mean=mean is not None),
         "DetectNet",
         [_value(network.INPUT, (1, 3, height, width))],
         [
             _value(network.COVERAGE, (1, classes, rows, columns)),
             _value(network.BBOXES, (1, 4, rows, columns)),
         ],
-        _initializers(weights, classes),
+        _initializers(weights, classes, mean),
     )
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="periscope"
@@ -47,10 +51,13 @@ def grid_onnx(weights: Mapping[str, FloatArray], width: int, height: int, classe
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _nodes(width: int, height: int, classes: int) -> list[Any]:
+def _nodes(width: int, height: int, classes: int, *, subtracts_mean: bool) -> list[Any]:
     nodes: list[Any] = []
     blobs = {network.INPUT: network.INPUT}
     """The newest tensor of each Caffe blob: ReLU works in place there, ONNX wants new names."""
+    if subtracts_mean:
+        nodes.append(helper.make_node("Sub", [network.INPUT, "mean"], [means.TOP], name=means.LAYER))
+        blobs[network.INPUT] = means.TOP
     sizes = {network.INPUT: (width, height)}
     for layer, (_, rows, columns) in network.layer_shapes(width, height, classes):
         sizes[layer.top] = (columns, rows)
@@ -106,9 +113,11 @@ def _end_pad(before: int, after: int, kernel: int, stride: int, pad: int) -> int
     return max(0, (after - 1) * stride + kernel - pad - before)
 
 
-def _initializers(weights: Mapping[str, FloatArray], classes: int) -> list[Any]:
+def _initializers(weights: Mapping[str, FloatArray], classes: int, mean: FloatArray | None) -> list[Any]:
     arrays = {name: np.asarray(weights[name], np.float32) for name in network.parameter_shapes(classes)}
     arrays["minus_mean_pixel"] = np.full((1, 1, 1, 1), -network.MEAN_PIXEL, np.float32)
+    if mean is not None:
+        arrays["mean"] = mean[None]
     return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 

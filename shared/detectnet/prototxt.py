@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from detectnet import network
+from detectnet import means, network
 from detectnet.sizes import require_grid_size
 
 _TOKEN = re.compile(
@@ -85,16 +85,22 @@ def _read_value(name: str, tokens: Iterator[tuple[str, str, int]], line: int) ->
     return text[1:-1] if kind == "string" else text
 
 
-def deploy_prototxt(width: int, height: int, classes: int) -> str:
+def deploy_prototxt(width: int, height: int, classes: int, *, mean_pixel: bool = False) -> str:
     """The inference network: ``data`` in, ``coverage`` and ``bboxes`` out, and no Python layer.
 
-    A stock jetson-inference (TensorRT below 10) and OpenCV load it as it is. Raises IllegalSize.
+    A stock jetson-inference (TensorRT below 10) and OpenCV load it as it is. With ``mean_pixel`` its first
+    layer is the convolution that means.mean_layers gives weights. Raises IllegalSize.
     """
     require_grid_size(width, height)
     shape = " ".join(f"dim: {side}" for side in (1, 3, height, width))
     data = f"input_param {{ shape {{ {shape} }} }}"
     first = block_text(network.INPUT, "Input", [], [network.INPUT], data)
-    return 'name: "DetectNet"\n' + first + "".join(layer_text(layer) for layer in network.layers(classes))
+    shift, *others = network.layers(classes)
+    if mean_pixel:
+        first += block_text(means.LAYER, "Convolution", [network.INPUT], [means.TOP],
+                            "convolution_param { num_output: 3 kernel_size: 1 }")  # fmt: skip
+        shift = network.Shift(shift.name, means.TOP, shift.top)
+    return 'name: "DetectNet"\n' + first + "".join(layer_text(layer) for layer in (shift, *others))
 
 
 def layer_text(layer: network.Layer) -> str:

@@ -44,6 +44,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "lr_policy": {"name": "poly", "power": 1.0},
         "bbox_lr_mult": 20.0,
         "initialisation": "lsuv",
+        "subtract_mean": "none",
         "augmentation": None,
         "precision": "bf16",
         "seed": 0,
@@ -59,6 +60,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "lr_policy": {"name": "step", "step": 33.0, "gamma": 0.1},
         "bbox_lr_mult": 1.0,
         "initialisation": "xavier",
+        "subtract_mean": "none",
         "augmentation": dict(AUGMENTATION),
         "precision": "fp32",
         "seed": 0,
@@ -69,7 +71,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 """``initialisation``: ``xavier`` is Caffe's fillers (backbone bias 0.2, head bias 0); ``lsuv`` scales every
 convolution to unit output on a few images and starts the coverage head at N(0, 0.001) with bias -3, without
 which training from random weights tends to end at zero coverage everywhere. ``bbox_lr_mult`` is how much
-faster than the rest the box head learns: its outputs are tens of pixels, far from where it begins."""
+faster than the rest the box head learns: its outputs are tens of pixels, far from where it begins.
+``subtract_mean`` is ``none`` (the network subtracts 127 itself), ``pixel`` or ``image``: DIGITS's option, for
+repeating old trainings."""
 
 OPTIONS = frozenset(RECIPES["default"]) | {"weight_decay", "threads"}
 """Every option that may be given over a recipe."""

@@ -47,15 +47,19 @@ def train_val_prototxt(
     classes: int,
     training: Mapping[str, Any],
     options: GroundTruthOptions = DEFAULT_OPTIONS,
+    mean_pixel: Sequence[float] = (),
 ) -> str:
-    """The training and validation network of resolved training options. Raises IllegalSize."""
+    """The training and validation network of resolved training options. Raises IllegalSize.
+
+    ``mean_pixel`` (B,G,R) is subtracted where the pictures are read, as DIGITS wrote it.
+    """
     require_grid_size(width, height, options.stride)
     faster = training.get("bbox_lr_mult", 1.0)
     layers = [_with_rates(layer, faster) for layer in network.layers(classes)[1:]]
     return "".join(
         [
             'name: "DetectNet"\n',
-            *_data_layers(training["batch_size"], training["val_batch_size"]),
+            *_data_layers(training["batch_size"], training["val_batch_size"], mean_pixel),
             *_transforms(_ground_truth(width, height, classes, options), training["augmentation"]),
             *_label_layers(),
             *(layer_text(layer) for layer in layers),
@@ -105,7 +109,9 @@ def _policy_fields(policy: SolverPolicy) -> list[tuple[str, object]]:
     return fields + [("stepvalue", mark) for mark in policy.stepvalues]
 
 
-def _data_layers(train_batch: int, val_batch: int) -> list[str]:
+def _data_layers(train_batch: int, val_batch: int, mean_pixel: Sequence[float]) -> list[str]:
+    values = " ".join(f"mean_value: {value:g}" for value in mean_pixel)
+    mean = [f"transform_param {{ {values} }}"] if values else []
     return [
         block_text(
             f"{stage}_{name}",
@@ -113,6 +119,7 @@ def _data_layers(train_batch: int, val_batch: int) -> list[str]:
             [],
             [top],
             f'data_param {{ backend: LMDB source: "{stage}_db/{folder}" batch_size: {batch} }}',
+            *(mean if name == "data" else []),
             rule,
         )
         for stage, batch, rule in (("train", train_batch, TRAIN), ("val", val_batch, VAL))

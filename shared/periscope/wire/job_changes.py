@@ -83,6 +83,7 @@ class PlanResponse(ResponseModel):
     steps: dict[str, int] = Field(description="Steps in all, an epoch, between validations and curve points")
     memory: dict[str, int] = Field(description="Estimated bytes: device, host")
     manifest: dict[str, Any] | None = Field(description="The Kubernetes Job, where jobs run on Kubernetes")
+    warnings: list[str] = Field([], description="What to think about before these options are used")
 
 
 class SweepResponse(ResponseModel):

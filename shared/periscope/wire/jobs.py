@@ -205,6 +205,7 @@ class JobResponse(JobSummary):
     notes: str = ""
     limits: dict[str, Any] = {}
     request: dict[str, Any] = Field({}, description="What was asked for; the rest comes from the recipe")
+    warnings: list[str] = Field([], description="What to think about before these options are used")
     error: ErrorReportResponse | None
     history: list[StateChange]
     attempts: list[AttemptResponse]

@@ -119,6 +119,11 @@ class TrainingOptions(RequestModel):
     )
     weight_decay: NotNegative | None = Field(None, description="Default: a hundredth of the learning rate")
     initialisation: Literal["lsuv", "xavier"] | None = None
+    subtract_mean: Literal["none", "image", "pixel"] | None = Field(
+        None,
+        description="A mean of the training pictures to subtract besides the network's own 127; "
+        "DetectNet's recipes ask for none, and with image no model for a robot can be published",
+    )
     augmentation: Augmentation | None = Field(None, description="null switches it off")
     precision: Literal["bf16", "fp32"] | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)

@@ -129,7 +129,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_checkpoint_gives_its_network_for_exporting(tmp_path: Path) -> None:
     session = session_of(tmp_path)
     run_to(session, 2)
-    model, step = model_of_checkpoint(dump_checkpoint(session.trainer, session.training))
+    model, step, _ = model_of_checkpoint(dump_checkpoint(session.trainer, session.training))
 
     assert step == 2
     assert export_snapshot(model, 1, 64, 64).files == export_snapshot(session.trainer.model, 1, 64, 64).files

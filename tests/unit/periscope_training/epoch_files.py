@@ -11,6 +11,7 @@ import numpy as np
 
 from detectnet import network
 from detectnet.caffemodel import detectnet_layers, write_caffemodel
+from detectnet.means import mean_layers, mean_weights
 from detectnet.onnx_graph import grid_onnx
 from detectnet.prototxt import deploy_prototxt
 from periscope import keys
@@ -35,9 +36,13 @@ def random_weights(coverage_bias: float) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def epoch_files(coverage_bias: float = 3.0) -> dict[str, bytes]:
+def epoch_files(
+    coverage_bias: float = 3.0, mean_pixel: tuple[float, float, float] | None = None
+) -> dict[str, bytes]:
     """Files by name; onnxruntime stands in for PyTorch as the one that computed the stored outputs."""
-    weights = random_weights(coverage_bias)
+    mean = None if mean_pixel is None else np.array(mean_pixel, np.float32).reshape(3, 1, 1)
+    weights = random_weights(coverage_bias) | mean_weights(mean)
+    layers = [*mean_layers(weights), *detectnet_layers(weights, CLASSES)]
     onnx = grid_onnx(weights, WIDTH, HEIGHT, CLASSES)
     images = np.random.default_rng(5).integers(0, 256, (2, HEIGHT, WIDTH, 3), dtype=np.uint8)
     outputs = [onnx_network(onnx)(network_input(image)) for image in images]
@@ -50,8 +55,8 @@ def epoch_files(coverage_bias: float = 3.0) -> dict[str, bytes]:
     )
     return {
         "checkpoint.pt": b"of no concern here",
-        CAFFEMODEL: write_caffemodel(detectnet_layers(weights, CLASSES)),
-        "deploy.prototxt": deploy_prototxt(WIDTH, HEIGHT, CLASSES).encode(),
+        CAFFEMODEL: write_caffemodel(layers),
+        "deploy.prototxt": deploy_prototxt(WIDTH, HEIGHT, CLASSES, mean_pixel=mean is not None).encode(),
         "grid.onnx": onnx,
         "parity.npz": parity.getvalue(),
     }

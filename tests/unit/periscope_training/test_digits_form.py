@@ -44,10 +44,34 @@ def test_every_solver_and_policy_can_be_chosen(service: Service) -> None:
 
 
 def test_an_unknown_option_is_refused_by_name(service: Service) -> None:
-    refused = service.post("/v1/jobs", json={"name": "a", "dataset": "pool", "subtract_mean": "image"})
+    refused = service.post("/v1/jobs", json={"name": "a", "dataset": "pool", "rms_decay": 0.99})
 
     assert refused.status_code == 422
-    assert refused.json["errors"][0]["pointer"] == "/subtract_mean"
+    assert refused.json["errors"][0]["pointer"] == "/rms_decay"
+
+
+def test_a_mean_is_subtracted_where_somebody_asks_for_it_and_a_warning_says_what_follows(
+    service: Service,
+) -> None:
+    asked = {"name": "a", "dataset": "pool", "input": {"width": 64, "height": 48}}
+    told = {
+        kind: service.post("/v1/jobs", json=asked | given).json["warnings"]
+        for kind, given in {
+            "left out": {},
+            "none": {"subtract_mean": "none"},
+            "pixel": {"subtract_mean": "pixel"},
+            "image": {"subtract_mean": "image"},
+        }.items()
+    }
+
+    assert training(service, subtract_mean="pixel")["subtract_mean"] == "pixel"
+    assert (told["left out"], told["none"]) == ([], [])
+    assert "subtracts 127 itself" in told["pixel"][0]
+    assert "no Caffe file" in told["image"][1]
+    assert (
+        service.post("/v1/jobs?dry_run=true", json=asked | {"subtract_mean": "pixel"}).json["warnings"]
+        == told["pixel"]
+    )
 
 
 def test_a_training_that_ran_away_says_why_and_what_to_do(service: Service) -> None:

@@ -44,7 +44,10 @@ class Trained:
     def __init__(self, folder: Path) -> None:
         self.service = Service(folder)
         self.job_id = self.service.create_job(input={"width": WIDTH, "height": HEIGHT})
-        files = save_epoch_files(self.service.house.store, self.job_id, epoch_files())
+        self.commit_with({})
+
+    def commit_with(self, more: dict[str, bytes]) -> None:
+        files = save_epoch_files(self.service.house.store, self.job_id, epoch_files() | more)
         self.service.commit(self.job_id, {**committed_epoch(1, 0.5), "files": files})
 
     def ask(self, verb: str, query: str = "", body: bytes = b"", epoch: str = "1") -> Any:
@@ -239,3 +242,13 @@ def test_one_layer_is_shown_as_tiles(trained: Trained) -> None:
     np.testing.assert_allclose(image[15:29:2, 15:29:2].astype(int), expected.astype(int), atol=1)
     assert unknown.status_code == 404
     assert "conv1/7x7_s2" in unknown.json["detail"]
+
+
+@pytest.mark.slow
+def test_a_mean_picture_belongs_to_one_size_of_input(trained: Trained) -> None:
+    trained.commit_with({"mean.binaryproto": b"of this size"})
+
+    refused = trained.ask("predict", "?resize=false", png(PICTURE))
+    assert refused.status_code == 422
+    assert "mean picture" in refused.json["detail"]
+    assert trained.ask("predict", "", png(PICTURE)).status_code == 200

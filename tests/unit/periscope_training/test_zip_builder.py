@@ -12,6 +12,7 @@ import pytest
 
 from detectnet.bundle import check_bundle
 from detectnet.jetson import decode_ssd, preprocess_ssd
+from detectnet.means import write_mean
 from detectnet.prototxt import parse_prototxt
 from detectnet.recipes import resolve_training
 from periscope import keys
@@ -253,3 +254,23 @@ def test_a_discarded_zip_is_gone_and_can_be_built_again(
     assert builder.build("01PUB", body).sha256 == built.sha256
     builder.discard("01PUB")
     builder.discard("01PUB")
+
+
+def test_a_network_with_a_mean_picture_is_not_made_into_a_zip_for_robots(
+    builder: ZipBuilder, memory_store: MemoryStore
+) -> None:
+    files = epoch_files() | {"mean.binaryproto": write_mean(np.zeros((3, HEIGHT, WIDTH), np.float32))}
+
+    with pytest.raises(NotPublishable, match="subtract_mean none or pixel"):
+        builder.build("01PUB", publication(memory_store, files))
+
+
+def test_a_mean_pixel_is_in_every_network_of_the_zip(builder: ZipBuilder, memory_store: MemoryStore) -> None:
+    spec = {**SPEC, "training": SPEC["training"] | {"subtract_mean": "pixel"}}
+    memory_store.put(keys.job_spec("01JOB"), json.dumps(spec).encode())
+    built = builder.build("01PUB", publication(memory_store, epoch_files(mean_pixel=(90.0, 101.0, 110.0))))
+    zipped = members(built.path)
+
+    assert b"mean_value: 90 mean_value: 101 mean_value: 110" in zipped["train_val.prototxt"]
+    assert b"subtract_mean" in zipped["deploy.prototxt"]
+    assert all(value < 1e-3 for name, value in built.parity.items() if name != "images")
