@@ -7,8 +7,12 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """States of a job; the last three are final. A paused one waits until somebody resumes it."""
+    """States of a job; the last three are final. A paused one waits until somebody resumes it.
 
+    WAITING is for a dataset version that is still being made; QUEUED is for a place.
+    """
+
+    WAITING = "WAITING"
     QUEUED = "QUEUED"
     STARTING = "STARTING"
     PENDING = "PENDING"

@@ -37,6 +37,7 @@ from periscope.web.problems import (
     map_errors,
     problem_response,
 )
+from periscope_training.awaiting import DatasetWaits
 from periscope_training.curve_routes import curve_routes, epoch_routes
 from periscope_training.curves import NoSuchEpoch
 from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
@@ -58,7 +59,7 @@ from periscope_training.launching import (
     require_allowed,
 )
 from periscope_training.leadership import Leadership
-from periscope_training.leading import EvaluateLoop, JobLoop, Photographer, PublishLoop
+from periscope_training.leading import EvaluateLoop, JobLoop, Photographer, PublishLoop, WaitLoop
 from periscope_training.live import LiveCurves
 from periscope_training.networks import BrokenNetwork
 from periscope_training.option_routes import option_routes
@@ -123,9 +124,11 @@ class TrainingService:
     job_worker: Worker
     publish_worker: Worker
     evaluate_worker: Worker
+    wait_worker: Worker
     job_loop: JobLoop
     publish_loop: PublishLoop
     evaluate_loop: EvaluateLoop
+    wait_loop: WaitLoop
     leadership: Leadership
     launcher: Launcher
 
@@ -134,6 +137,7 @@ class TrainingService:
         self.job_worker.start()
         self.publish_worker.start()
         self.evaluate_worker.start()
+        self.wait_worker.start()
 
     def stop(self) -> None:
         """End the background work, let runs that cannot stay alone checkpoint, and let another lead."""
@@ -142,6 +146,7 @@ class TrainingService:
         self.launcher.close()
         self.publish_worker.stop()
         self.evaluate_worker.stop()
+        self.wait_worker.stop()
         self.leadership.release()
 
 
@@ -165,18 +170,22 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     publish_loop = PublishLoop(leadership, publisher)
     publish_worker = Worker("training-publications", publish_loop.step)
     evaluate_worker = Worker("training-evaluations", evaluate_loop.step)
+    submissions = Submissions(
+        documents,
+        store,
+        adapters.datasets,
+        settings.trainer_threads,
+        now,
+        lambda resources: require_allowed(settings, resources),
+    )
+    waits = DatasetWaits(documents, adapters.datasets, submissions, now, job_worker.wake)
+    wait_loop = WaitLoop(leadership, waits)
+    wait_worker = Worker("training-dataset-waits", wait_loop.step)
     api = Api(
         documents=documents,
         store=store,
         launcher=adapters.launcher,
-        submissions=Submissions(
-            documents,
-            store,
-            adapters.datasets,
-            settings.trainer_threads,
-            now,
-            lambda resources: require_allowed(settings, resources),
-        ),
+        submissions=submissions,
         progress=progress,
         polls=LongPolls(),
         job_token_secret=settings.job_token_secret,
@@ -186,10 +195,9 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     )
     blueprints = _blueprints(settings, adapters, api, deletions, files, predictor, evaluate_worker)
     app = _create_app(blueprints, store, Tokens(documents, settings.admin_token), gauges)
-    workers = (job_worker, publish_worker, evaluate_worker)
-    return TrainingService(
-        app, *workers, job_loop, publish_loop, evaluate_loop, leadership, adapters.launcher
-    )
+    workers = (job_worker, publish_worker, evaluate_worker, wait_worker)
+    loops = (job_loop, publish_loop, evaluate_loop, wait_loop)
+    return TrainingService(app, *workers, *loops, leadership, adapters.launcher)
 
 
 def _blueprints(

@@ -8,6 +8,7 @@ Failures: DatasetMissing (name another) and DatasetsUnavailable (try again later
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 Manifest = Mapping[str, Any]
@@ -21,6 +22,22 @@ class DatasetsUnavailable(Exception):
     """The dataset service gave no usable answer."""
 
 
+@dataclass(frozen=True)
+class Ingest:
+    """How far the making of a version is."""
+
+    dataset_id: str
+    dataset_name: str
+    state: str
+    """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED."""
+    progress: float
+    """Share of the work that is done, 0-1."""
+    version: int | None
+    """What it made; None before it has succeeded."""
+    trouble: str
+    """The first errors it found, in words; empty without any."""
+
+
 class Datasets(Protocol):
     """Every method may raise DatasetsUnavailable."""
 
@@ -29,6 +46,9 @@ class Datasets(Protocol):
 
         Raises DatasetMissing.
         """
+
+    def ingest(self, dataset: str, ingest_id: str) -> Ingest:
+        """An ingest of a dataset, by the dataset's id or name. Raises DatasetMissing."""
 
     def picture(self, dataset: str, version: int | None, split: str, key: str) -> bytes:
         """A picture's file as it was uploaded. Raises DatasetMissing."""

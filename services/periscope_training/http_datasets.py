@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from periscope.client import ServiceClient, ServiceError, ServiceProblem
 from periscope.ids import is_id
-from periscope_training.datasets import DatasetMissing, DatasetsUnavailable, Manifest
+from periscope_training.datasets import DatasetMissing, DatasetsUnavailable, Ingest, Manifest
 
 PAGE_SIZE = 200
+TOLD_ERRORS = 3
 
 
 class HttpDatasets:
@@ -28,6 +29,15 @@ class HttpDatasets:
             path, f"There is no version {version or 'yet'} of the dataset {dataset!r}."
         )
         return found
+
+    def ingest(self, dataset: str, ingest_id: str) -> Ingest:
+        """Read how an ingest stands; a name is looked up first."""
+        dataset_id = dataset if is_id(dataset) else self._id_of(dataset)
+        missing = f"There is no ingest {ingest_id!r} of the dataset {dataset!r}."
+        found = self._get(f"/v1/datasets/{dataset_id}/ingests/{quote(ingest_id, safe='')}", missing)
+        name = self._get(f"/v1/datasets/{dataset_id}", missing)["name"]
+        trouble = " ".join(str(error["message"]) for error in found["errors"][:TOLD_ERRORS])
+        return Ingest(dataset_id, name, found["state"], found["progress"], found["version"], trouble)
 
     def picture(self, dataset: str, version: int | None, split: str, key: str) -> bytes:
         """Read a picture's file."""

@@ -113,13 +113,7 @@ def new_job_routes(api: Api) -> APIBlueprint:
         """Queue one job for each learning rate and batch size."""
         key = idempotency_key()
         requests = [JobRequest.model_validate(each) for each in sweep_requests(body)]
-        for each in requests:
-            # All or none: what one of them would be refused for is known before the first is made.
-            api.submissions.plan_job(each)
-        jobs = [
-            api.submissions.submit_job(each, None if key is None else f"{key} sweep {index}")
-            for index, each in enumerate(requests)
-        ]
+        jobs = api.submissions.submit_sweep(requests, key)
         api.wake()
         return answer(SweepResponse(jobs=[answers.job_summary(job) for job in jobs]), HTTPStatus.ACCEPTED)
 
@@ -150,9 +144,11 @@ def _replace(api: Api, job_id: str, change: Change) -> Document:
 def _request_of(document: Document) -> Mapping[str, Any]:
     """What the job was asked for; of a job older than that record, what it resolved to."""
     asked: Mapping[str, Any] = document.body.get("request") or {}
-    if asked:
-        return {**asked, "dataset_version": document.body["dataset"]["version"]}
     body = document.body
+    if asked and not body["dataset"]["version"]:
+        return asked  # It waits for the ingest that makes the version; so will the other.
+    if asked:
+        return {**asked, "dataset_ingest": None, "dataset_version": body["dataset"]["version"]}
     size = {side: body["network"][side] for side in ("width", "height")}
     version = {"dataset": body["dataset"]["id"], "dataset_version": body["dataset"]["version"]}
     return {"name": body["name"], **version, "input": size, **body["training"]}

@@ -135,7 +135,8 @@ def ask_resume(body: Mapping[str, Any], now: datetime) -> Body:
         )
     new = {**changed(body, now), "desired": "run"}
     if new["state"] == State.PAUSED.value:
-        return _entered({**new, "retry_at": None}, State.QUEUED, "resumed", now)
+        state = State.WAITING if new.get("awaits") else State.QUEUED
+        return _entered({**new, "retry_at": None}, state, "resumed", now)
     return new
 
 

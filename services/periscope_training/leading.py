@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from periscope.documents import Document, DocumentMissing, Documents
+from periscope_training.awaiting import DatasetWaits
 from periscope_training.deletions import Deletions
 from periscope_training.evaluating import Evaluator
 from periscope_training.gauges import Picture, RunGauges, RunPicture, is_shown
@@ -86,6 +87,20 @@ class EvaluateLoop:
         """Do what is to be done now; return seconds until the next step."""
         if self._leadership.is_held():
             self._evaluator.evaluate_all(self._leadership.is_held)
+        return IDLE_S
+
+
+class WaitLoop:
+    """One step: look after jobs that wait for a dataset version, while this replica leads."""
+
+    def __init__(self, leadership: Leadership, waits: DatasetWaits) -> None:
+        self._leadership = leadership
+        self._waits = waits
+
+    def step(self) -> float:
+        """Do what is to be done now; return seconds until the next step."""
+        if self._leadership.is_held():
+            self._waits.advance_all(self._leadership.is_held)
         return IDLE_S
 
 

@@ -137,6 +137,8 @@ def _between_attempts(job: Job, seen: Seen) -> Action:
         return Finish(State.SUCCEEDED, "")
     if job.stop is not None:
         return Nothing() if job.state is job.stop.state else Finish(job.stop.state, job.stop.reason)
+    if job.state is State.WAITING:
+        return Nothing()
     if not seen.slot_free or (job.retry_at is not None and seen.now < job.retry_at):
         return Nothing()
     last = job.attempts[-1].number if job.attempts else 0

@@ -16,6 +16,7 @@ from detectnet.network_import import ImportedNetwork, import_network
 from detectnet.prototxt import PrototxtError
 from detectnet.recipes import UnknownOption, UnknownRecipe, resolve_training
 from detectnet.sizes import IllegalSize, require_grid_size
+from periscope_training.datasets import Ingest
 
 STRIDE = 16
 """Pixels of the network's input per grid cell, in both directions."""
@@ -77,7 +78,7 @@ def build_spec(
             "stride": STRIDE,
             "classes": list(manifest["classes"]),
         },
-        "training": _training(wish, threads),
+        "training": resolve_wish(wish, threads),
         "options_of_dataset": {
             name: manifest["options"].get(name) for name in ("pad", "resize", "val_min_box_size")
         },
@@ -165,7 +166,18 @@ def _size_of_images(manifest: Mapping[str, Any]) -> tuple[int, int]:
     return distinct[0]
 
 
-def _training(wish: JobWish, threads: int) -> dict[str, Any]:
+def require_usable(ingest: Ingest) -> Ingest:
+    """The ingest itself, when a version came or can still come of it. Raises UnusableRequest."""
+    if ingest.state in ("FAILED", "CANCELLED"):
+        told = f": {ingest.trouble}" if ingest.trouble else "."
+        raise UnusableRequest(
+            "/dataset_ingest", f"The ingest of the dataset {ingest.state}, so no version comes of it{told}"
+        )
+    return ingest
+
+
+def resolve_wish(wish: JobWish, threads: int) -> dict[str, Any]:
+    """All training options of a wish. Raises UnusableRequest."""
     try:
         training = resolve_training(wish.recipe, wish.options, threads=threads)
     except UnknownRecipe as error:

@@ -52,6 +52,11 @@ class JobRequest(TrainingOptions):
     name: str = Field(min_length=1, max_length=100)
     dataset: str = Field(min_length=1, max_length=100, description="Id or name")
     dataset_version: int | None = Field(None, ge=1, description="Default: the newest")
+    dataset_ingest: str | None = Field(
+        None,
+        max_length=26,
+        description="Id of an ingest of the dataset: the job waits for it and trains on what it makes",
+    )
     input: InputSize | None = Field(
         None, description="Default: the size of the dataset's images after padding and resizing"
     )
@@ -118,7 +123,7 @@ class DatasetVersion(ResponseModel):
     """What a job trains on."""
 
     id: str
-    version: int
+    version: int = Field(description="0 while the job waits for the ingest that makes it")
     name: str
     findings: list[dict[str, Any]] = Field(
         default=[], description="What the dataset's lint found: code, severity, count and message of each"

@@ -9,7 +9,7 @@ from typing import Any
 from periscope.documents import Documents
 from periscope.wire.jobs import JobRequest
 from periscope_training import job_document
-from periscope_training.datasets import DatasetMissing
+from periscope_training.datasets import DatasetMissing, DatasetsUnavailable, Ingest
 from periscope_training.reconcile import LoopSettings, Reconciler
 from periscope_training.submit import Submissions
 from tests.unit.periscope_training.fake_launcher import FakeLauncher, World
@@ -36,10 +36,20 @@ class FakeDatasets:
         self.asked: list[tuple[str, int | None]] = []
         self.labelled: dict[tuple[str, str], tuple[bytes, str]] = {}
         """Picture file and KITTI label by split and key."""
+        self.ingests: dict[str, Ingest] = {}
+        self.is_away = False
 
     def manifest(self, dataset: str, version: int | None) -> dict[str, Any]:
         self.asked.append((dataset, version))
         return self.manifests[-1]
+
+    def ingest(self, dataset: str, ingest_id: str) -> Ingest:
+        if self.is_away:
+            raise DatasetsUnavailable("The dataset service does not answer.")
+        try:
+            return self.ingests[ingest_id]
+        except KeyError:
+            raise DatasetMissing(f"There is no ingest {ingest_id!r}.") from None
 
     def picture(self, dataset: str, version: int | None, split: str, key: str) -> bytes:
         return self._labelled(split, key)[0]

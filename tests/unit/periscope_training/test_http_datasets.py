@@ -20,6 +20,13 @@ class Client:
             "/v1/datasets?name=sea": {"items": []},
             f"/v1/datasets/{DATASET}/versions/latest": {"version": 3},
             f"/v1/datasets/{DATASET}/versions/2": {"version": 2},
+            f"/v1/datasets/{DATASET}": {"id": DATASET, "name": "pool"},
+            f"/v1/datasets/{DATASET}/ingests/01I": {
+                "state": "FAILED",
+                "progress": 0.5,
+                "version": None,
+                "errors": [{"message": f"{place} is wrong."} for place in "abcd"],
+            },
         }
         self.error: Exception | None = None
 
@@ -73,3 +80,18 @@ def test_a_service_that_cannot_answer_is_not_a_missing_dataset(
 
     with pytest.raises(DatasetsUnavailable):
         datasets.manifest("pool", None)
+
+
+@pytest.mark.parametrize("dataset", ["pool", DATASET])
+def test_an_ingest_is_told_with_its_first_errors(datasets: HttpDatasets, dataset: str) -> None:
+    found = datasets.ingest(dataset, "01I")
+
+    assert (found.dataset_id, found.dataset_name, found.state, found.version) == (
+        DATASET,
+        "pool",
+        "FAILED",
+        None,
+    )
+    assert found.trouble == "a is wrong. b is wrong. c is wrong."
+    with pytest.raises(DatasetMissing, match="no ingest '01J'"):
+        datasets.ingest(dataset, "01J")
