@@ -1,6 +1,6 @@
 """A job that waits for a dataset version that is still being made: how it is written down. No I/O.
 
-Beside the job document stands a small one of the kind below, so that a look for waiting jobs lists only those.
+Beside the job document stands a small one of the kind below: a look for waiting jobs lists those only.
 """
 
 from __future__ import annotations
