@@ -132,6 +132,13 @@ def _add_dataset(commands: Subcommands, shared: argparse.ArgumentParser) -> None
     show = _add(actions, shared, "show", datasets.run_show, "one dataset and its versions")
     show.add_argument("dataset", metavar="DATASET", help="name or id")
     show.add_argument("--version", type=count, metavar="N", help="default: the newest")
+    export = _add(actions, shared, "export", datasets.run_export, "download a version as a zip")
+    export.add_argument("dataset", metavar="DATASET", help="name or id")
+    export.add_argument("--version", type=count, metavar="N", help="default: the newest")
+    export.add_argument(
+        "--format", choices=("kitti", "coco", "yolo", "voc"), default="kitti", help="whose folders and labels"
+    )
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: DATASET-vN-FORMAT.zip")
 
 
 def _add_train(commands: Subcommands, shared: argparse.ArgumentParser) -> None:

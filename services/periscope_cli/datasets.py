@@ -52,6 +52,25 @@ def run_show(session: Session, arguments: Namespace) -> None:
     session.console.result(document, _shown(dataset, versions, manifest))
 
 
+def run_export(session: Session, arguments: Namespace) -> None:
+    """``periscope dataset export``."""
+    dataset = find_dataset(session, arguments.dataset)
+    base = f"/v1/datasets/{dataset['id']}/versions"
+    version = session.dataset.get(f"{base}/{arguments.version or 'latest'}")["version"]
+    name = f"{dataset['name']}-v{version}-{arguments.format}.zip"
+    target: Path = arguments.output or Path(name)
+    progress = session.progress()
+    try:
+        session.dataset.download(
+            f"{base}/{version}/export?format={arguments.format}", target, None, progress.bytes_done("export")
+        )
+    except OSError as error:
+        raise CommandFailed(f"{target} cannot be written: {error}", USAGE) from error
+    finally:
+        progress.end()
+    session.console.result({"dataset": dataset, "version": version, "file": str(target)}, str(target))
+
+
 def find_dataset(session: Session, reference: str) -> Document:
     """The dataset with this id or name. Raises CommandFailed where there is none."""
     if ULID.fullmatch(reference):

@@ -25,6 +25,8 @@ from periscope.web.long_poll import LongPolls, TooManyWaiting
 from periscope.web.problems import ConflictProblem, NotFound, Unavailable, Unprocessable, map_errors
 from periscope_dataset import rules
 from periscope_dataset.browsing import Gallery, UnknownImage
+from periscope_dataset.export_routes import export_routes
+from periscope_dataset.exporting import Exporter, TooManyExports
 from periscope_dataset.holding import WorkFolder
 from periscope_dataset.label_routes import label_routes
 from periscope_dataset.routes import Api, dataset_routes, version_routes
@@ -66,6 +68,7 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
     app.register_api(dataset_routes(api))
     app.register_api(version_routes(api))
     app.register_api(label_routes(api))
+    app.register_api(export_routes(api.catalogue, Exporter(store, settings.work_dir)))
     map_errors(
         app,
         {
@@ -79,6 +82,7 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
             IncompleteUpload: ConflictProblem,
             rules.BadOptions: Unprocessable,
             TooManyWaiting: Unavailable,
+            TooManyExports: Unavailable,
         },
     )
     return DatasetService(app, ingests, worker)

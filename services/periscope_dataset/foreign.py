@@ -27,13 +27,8 @@ from periscope_dataset.foreign_labels import (
     voc_label,
     yolo_label,
 )
-from periscope_dataset.layout import Place, is_junk, place_of
+from periscope_dataset.layout import Place, is_junk, place_of, split_of
 
-SPLIT_WORDS = {
-    "train": "train", "training": "train", "trainset": "train",
-    "val": "val", "valid": "val", "validation": "val", "valset": "val", "eval": "val",
-    "test": "test", "testing": "test", "testset": "test",
-}  # fmt: skip
 KIND_WORDS = {
     "image",
     "images",
@@ -114,17 +109,6 @@ def foreign_place(path: str) -> Place | None:
     if is_junk(path) or suffix not in (*IMAGE_SUFFIXES, ".txt", ".xml", ".json", ".yaml", ".names"):
         return None
     return Place("", "", "labels" if suffix in (".txt", ".xml") else "images", path)
-
-
-def split_of(path: str, *, with_name: bool = False) -> str | None:
-    """``train``, ``val`` or ``test`` by the words of a path; None where it says nothing."""
-    name = PurePosixPath(path)
-    parts = [*name.parts[:-1], *([name.stem] if with_name else [])]
-    for part in parts:
-        for word in re.findall("[a-z]+", part.lower()):
-            if word in SPLIT_WORDS:
-                return SPLIT_WORDS[word]
-    return None
 
 
 def signature(path: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import yaml
 from detectnet.classes import DONTCARE
 from detectnet.image_files import ImageError, require_sound_file
 from periscope_dataset.findings import Finding
+from periscope_dataset.layout import split_of
 
 YOLO_COLUMNS = 5
 MAX_YOLO_COLUMNS = 6
@@ -136,13 +137,18 @@ def names_of_yaml(text: str) -> list[str]:
 
 
 def _member_of(file_name: str, source: str, by_name: Mapping[str, list[str]]) -> str:
-    """The picture that a COCO file means: of several, the one whose path ends so, or that lies beside."""
+    """The picture that a COCO file means.
+
+    Of several of one name: the one whose path ends as written, of the same split, or that lies beside.
+    """
     candidates = by_name.get(PurePosixPath(str(file_name)).name, [])
-    folder = str(PurePosixPath(source).parent)
-    ranked = sorted(
-        candidates, key=lambda path: (not path.endswith(f"/{file_name}"), not path.startswith(folder), path)
-    )
-    return ranked[0] if ranked else f"{file_name}\0"
+    folder, split = str(PurePosixPath(source).parent), split_of(source, with_name=True)
+
+    def unlikeness(path: str) -> tuple[bool, bool, bool, str]:
+        ends_so = f"/{path}".endswith(f"/{file_name}")
+        return not ends_so, split_of(path) != split, not path.startswith(folder), path
+
+    return min(candidates, key=unlikeness, default=f"{file_name}\0")
 
 
 def _coco_items(file: Path, source: str) -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,6 +12,11 @@ from detectnet.images import IMAGE_SUFFIXES
 SPLITS = ("train", "val")
 KINDS = ("images", "labels")
 LABEL_SUFFIX = ".txt"
+SPLIT_WORDS = {
+    "train": "train", "training": "train", "trainset": "train",
+    "val": "val", "valid": "val", "validation": "val", "valset": "val", "eval": "val",
+    "test": "test", "testing": "test", "testset": "test",
+}  # fmt: skip
 JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 """What operating systems put into archives unasked."""
 
@@ -52,3 +58,14 @@ def _key(kind: str, rest: tuple[str, ...]) -> str | None:
     fits = suffix in IMAGE_SUFFIXES if kind == "images" else len(rest) == 1 and suffix == LABEL_SUFFIX
     # One system writes an accented letter as one character, another as two; the stems must still meet.
     return unicodedata.normalize("NFC", name.stem) if fits else None
+
+
+def split_of(path: str, *, with_name: bool = False) -> str | None:
+    """``train``, ``val`` or ``test`` by the words of a path; None where it says nothing."""
+    name = PurePosixPath(path)
+    parts = [*name.parts[:-1], *([name.stem] if with_name else [])]
+    for part in parts:
+        for word in re.findall("[a-z]+", part.lower()):
+            if word in SPLIT_WORDS:
+                return SPLIT_WORDS[word]
+    return None

@@ -38,6 +38,7 @@ class FakeServices:
         self.keys: dict[str, str] = {}
         self.publication_states: list[dict[str, Any]] = []
         self.zip = bytes(range(256)) * 400
+        self.export_forms: list[str] = []
         self.cut_download_at: int | None = None
         self.answer_503 = 0
         """So many requests are answered that the service is away."""
@@ -101,6 +102,8 @@ class Routes:
             ("POST", r"/v1/\w+/[^/]+/uploads", self.make_upload),
             ("POST", r"/v1/datasets/([^/]+)/uploads/[^/]+:finalize", self.finalize),
             ("GET", r"/v1/datasets/[^/]+/ingests/1", self.ingest),
+            ("GET", r"/v1/datasets/[^/]+/versions/latest", lambda *_: ok({"version": 7})),
+            ("GET", r"/v1/datasets/[^/]+/versions/7/export", self.export),
             ("POST", r"/v1/jobs", self.make_job),
             ("GET", r"/v1/jobs", self.list_jobs),
             ("GET", r"/v1/jobs/([^/:]+)", self.job),
@@ -187,6 +190,10 @@ class Routes:
     def version(self, query: dict[str, str], body: Any) -> Answer:
         zip_document = {"sha256": self._services.zip_sha256, "size_bytes": len(self._services.zip)}
         return ok({"version": 3, "zip": zip_document})
+
+    def export(self, query: dict[str, str], body: Any) -> Answer:
+        self._services.export_forms.append(query["format"])
+        return self.redirect_to_zip(query, body)
 
     def redirect_to_zip(self, query: dict[str, str], body: Any) -> Answer:
         return 307, None, {"Location": f"{self._services.url}/blob"}

@@ -186,3 +186,26 @@ def test_an_export_of_another_tool_is_packed_as_it_is(
         assert tar.getnames() == ["data.yaml", "valid/images/a.png", "valid/labels/a.txt"]
     (body,) = services.bodies("POST", f"/v1/datasets/{ulid(1)}/uploads/{ulid(100)}:finalize")
     assert body["options"] == {"val_ratio": 0.2, "group_by": "folder"}
+
+
+def test_an_export_is_fetched_in_the_form_that_was_asked_for(
+    periscope: Periscope, services: FakeServices, kitti: Path, tmp_path: Path
+) -> None:
+    periscope("dataset", "push", "dive", kitti)
+
+    ran = periscope("dataset", "export", "dive", "--format", "coco")
+
+    assert (ran.code, ran.out) == (0, "dive-v7-coco.zip\n")
+    assert (tmp_path / "dive-v7-coco.zip").read_bytes() == services.zip
+    assert services.export_forms == ["coco"]
+
+
+def test_an_export_that_cannot_be_written_says_where(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    periscope("dataset", "push", "dive", kitti)
+
+    ran = periscope("dataset", "export", "dive", "-o", "no/such/folder.zip")
+
+    assert ran.code != 0
+    assert "no/such/folder.zip cannot be written" in ran.err

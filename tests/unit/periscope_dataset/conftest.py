@@ -60,7 +60,11 @@ class House:
         return found
 
 
+def open_house(store: MemoryStore, folder: Path) -> House:
+    service = create_service(Settings(folder, TOKEN), store, "holder")
+    return House(store, service, service.app.test_client())
+
+
 @pytest.fixture
 def house(memory_store: MemoryStore, tmp_path: Path) -> House:
-    service = create_service(Settings(tmp_path, TOKEN), memory_store, "holder")
-    return House(memory_store, service, service.app.test_client())
+    return open_house(memory_store, tmp_path)
