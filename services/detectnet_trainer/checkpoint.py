@@ -18,7 +18,7 @@ from detectnet_trainer.model import DetectNet
 PARTS = ("step", "classes", "model", "solver", "training")
 OF_THE_MACHINE = ("precision", "ranks")
 """Options that the machine decides in the end."""
-ADDED_SINCE = {"subtract_mean": "none"}
+ADDED_SINCE = {"subtract_mean": "none", "clip_gradients": None}
 """What options that earlier checkpoints do not name were then."""
 
 
@@ -36,6 +36,7 @@ def dump_checkpoint(trainer: Trainer, training: Mapping[str, Any]) -> bytes:
         "classes": trainer.model.classes,
         "model": trainer.model.state_dict(),
         "solver": trainer.solver.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
         "training": dict(training),
         "mean": None if trainer.mean is None else torch.from_numpy(trainer.mean),
     }
@@ -67,6 +68,7 @@ def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: b
     try:
         trainer.model.load_state_dict(state["model"])
         trainer.solver.load_state_dict(state["solver"])
+        trainer.scaler.load_state_dict(state.get("scaler") or {})
     except (RuntimeError, ValueError, KeyError) as error:
         raise BadCheckpoint(f"the checkpoint belongs to another network or solver: {error}") from error
     trainer.step = int(state["step"])

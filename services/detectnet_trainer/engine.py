@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from detectnet.learning_rate import solver_rate
 from detectnet.plan import make_plan
@@ -68,6 +69,8 @@ class Trainer:
         self.solver = make_solver(
             model, training["solver"], training["weight_decay"], training["bbox_lr_mult"]
         )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=training["precision"] == "fp16")
+        """Lifts gradients into the range that float16 has; does nothing in other precisions."""
         self.step = 0
         self.world = world or World()
         self.piece_images: int = training["batch_size"]
@@ -117,11 +120,19 @@ class Trainer:
         bbox, cover = self.world.sum(self._accumulate(batches), self._device)
         self.require_finite(bbox, cover)
         self.world.sum_gradients(self.model.parameters())
-        self.solver.step()
+        self._change_weights()
         self.step += 1
         images = len(batches) * self._training["batch_size"]
         seconds = max(time.monotonic() - started, 1e-9)
         return StepReport(self.step, self.plan.epoch_of(self.step), rate, bbox, cover, images / seconds)
+
+    def _change_weights(self) -> None:
+        """One step of the solver; with float16 none where a gradient went beyond its range."""
+        self.scaler.unscale_(self.solver)
+        if (limit := self._training.get("clip_gradients")) is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self.scaler.step(self.solver)
+        self.scaler.update()
 
     def _accumulate(self, batches: list[Batch | None]) -> tuple[float, float]:
         """Gradients and both losses of this process's share; in smaller pieces where memory is short."""
@@ -162,11 +173,13 @@ class Trainer:
         """Both losses of this process's share, as its part of the whole step's."""
         images = batch.images.to(self._device, memory_format=torch.channels_last, non_blocking=True)
         targets = batch.targets.to(self._device, non_blocking=True)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._training["precision"] == "bf16"):
+        precision = self._training["precision"]
+        kind = torch.float16 if precision == "fp16" else torch.bfloat16
+        with torch.autocast(self._device.type, kind, enabled=precision != "fp32"):
             coverage, bboxes = self.model(images)
         loss_bbox, loss_coverage = detectnet_losses(coverage, bboxes, targets)
         part = len(images) / (self._training["batch_size"] * parts)
-        (total_loss(loss_bbox, loss_coverage) * part).backward()
+        self.scaler.scale(total_loss(loss_bbox, loss_coverage) * part).backward()
         return part * float(loss_bbox.detach()), part * float(loss_coverage.detach())
 
     def require_finite(self, bbox: float, cover: float) -> None:

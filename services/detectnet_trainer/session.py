@@ -86,7 +86,11 @@ def bf16_is_fast(device: torch.device) -> bool:
 
 
 def _within_capability(training: dict[str, Any], device: torch.device) -> tuple[dict[str, Any], list[str]]:
-    if training["precision"] == "bf16" and not bf16_is_fast(device):
-        warning = "this device has no fast bfloat16; training goes on in fp32"
-        return training | {"precision": "fp32"}, [warning]
+    wanted, is_gpu = training["precision"], device.type == "cuda"
+    if wanted == "bf16" and not bf16_is_fast(device):
+        instead = "fp16" if is_gpu else "fp32"
+        warning = f"this device has no fast bfloat16; training goes on in {instead}"
+        return training | {"precision": instead}, [warning]
+    if wanted == "fp16" and not is_gpu:
+        return training | {"precision": "fp32"}, ["float16 is for GPUs; training goes on in fp32"]
     return training, []

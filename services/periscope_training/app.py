@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +20,6 @@ from periscope.background import Worker
 from periscope.client import ServiceClient
 from periscope.clock import utc_now
 from periscope.documents import DocumentMissing, Documents
-from periscope.lease import Lease
 from periscope.probe import prove_conditional_writes
 from periscope.s3 import S3Store
 from periscope.store import ObjectStore
@@ -58,7 +56,7 @@ from periscope_training.launching import (
     manifest_of,
     require_allowed,
 )
-from periscope_training.leadership import Leadership
+from periscope_training.leadership import Leadership, Renewable
 from periscope_training.leading import EvaluateLoop, JobLoop, Photographer, PublishLoop, WaitLoop
 from periscope_training.live import LiveCurves
 from periscope_training.networks import BrokenNetwork
@@ -81,7 +79,6 @@ from periscope_training.vital_signs import VitalSigns
 from periscope_training.zip_builder import ZipBuilder
 
 NAME = "periscope-training"
-LEASE = "training"
 
 
 ANSWERS: Mapping[type[Exception], type[Problem]] = {
@@ -113,6 +110,7 @@ class Adapters:
     launcher: Launcher
     datasets: Datasets
     registry: Registry
+    lease: Renewable
     now: Callable[[], datetime] = utc_now
 
 
@@ -153,8 +151,7 @@ class TrainingService:
 def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     """Wire everything; nothing starts or connects yet."""
     documents, now, store = Documents(adapters.store), adapters.now, adapters.store
-    lease = Lease(documents, LEASE, secrets.token_hex(8), settings.lease_ttl_s)
-    leadership = Leadership(lease, settings.lease_ttl_s)
+    leadership = Leadership(adapters.lease, settings.lease_ttl_s)
     progress, gauges = ProgressRecords(store), RunGauges(leadership.is_held)
     vital_signs = VitalSigns(store, progress, settings.silent_after_s, now)
     reconciler = Reconciler(documents, store, adapters.launcher, loop_settings(settings), now, vital_signs)
@@ -236,9 +233,11 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     """
     settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
     prove_conditional_writes(store)
+    launcher, lease = create_launcher(settings, store, environ)
     adapters = Adapters(
         store=store,
-        launcher=create_launcher(settings, store, environ),
+        launcher=launcher,
+        lease=lease,
         datasets=HttpDatasets(ServiceClient(settings.dataset_url, settings.service_token)),
         registry=HttpRegistry(ServiceClient(settings.registry_url, settings.service_token)),
     )

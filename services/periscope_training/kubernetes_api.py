@@ -77,6 +77,7 @@ class KubernetesApi:
         self._api = api
         self._batch = client.BatchV1Api(api)
         self._core = client.CoreV1Api(api)
+        self._coordination = client.CoordinationV1Api(api)
 
     def create_job(self, manifest: Mapping[str, Any]) -> Object:
         """See Cluster."""
@@ -132,6 +133,19 @@ class KubernetesApi:
         """See Cluster."""
         about = f"involvedObject.kind={kind},involvedObject.name={name}"
         return self._list(self._core.list_namespaced_event, field_selector=about)
+
+    def lease(self, name: str) -> Object | None:
+        """See kubernetes_lease.Leases."""
+        return self._find(self._coordination.read_namespaced_lease, name, self._namespace)
+
+    def create_lease(self, manifest: Mapping[str, Any]) -> Object:
+        """See kubernetes_lease.Leases."""
+        return self._call(self._coordination.create_namespaced_lease, self._namespace, dict(manifest))
+
+    def replace_lease(self, name: str, manifest: Mapping[str, Any]) -> Object:
+        """See kubernetes_lease.Leases."""
+        replace = self._coordination.replace_namespaced_lease
+        return self._call(replace, name, self._namespace, dict(manifest))
 
     def _find(self, read: Callable[..., Any], *arguments: Any) -> Object | None:
         try:

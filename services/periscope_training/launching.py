@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from periscope import job_tokens
 from periscope.clock import utc_now
 from periscope.documents import Documents
+from periscope.lease import Lease
 from periscope.store import ObjectStore
 from periscope.wire.job_options import GpuList
 from periscope.wire.jobs import JobRequest
@@ -19,27 +21,39 @@ from periscope_training.job_document import KIND
 from periscope_training.job_manifest import job_manifest, selector
 from periscope_training.kubernetes_api import KubernetesApi, connect
 from periscope_training.kubernetes_launcher import KubernetesLauncher
+from periscope_training.kubernetes_lease import KubernetesLease
 from periscope_training.kubernetes_settings import exceeding, narrowed
 from periscope_training.launcher import Launch, Launcher
+from periscope_training.leadership import Renewable
 from periscope_training.pod_records import PodRecords
 from periscope_training.process_launcher import ProcessLauncher
 from periscope_training.reconcile import LoopSettings
 from periscope_training.rules import UnusableRequest
 from periscope_training.settings import Settings
 
+LEASE = "training"
 JOB_TOKEN_LIFETIME = timedelta(days=30)
 """Longer than any job; the token also ends with its attempt."""
 
 
-def create_launcher(settings: Settings, store: ObjectStore, environ: Mapping[str, str]) -> Launcher:
-    """Processes of this machine, or Jobs of a cluster, as the settings say."""
-    kubernetes = settings.kubernetes
+def create_launcher(
+    settings: Settings, store: ObjectStore, environ: Mapping[str, str]
+) -> tuple[Launcher, Renewable]:
+    """Processes of this machine, or Jobs of a cluster, as the settings say; and who may lead there.
+
+    A Lease of the cluster decides on a cluster, else a document in the store.
+    """
+    kubernetes, holder = settings.kubernetes, secrets.token_hex(8)
     if kubernetes is None:
-        return ProcessLauncher(settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ)
+        launcher = ProcessLauncher(
+            settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ
+        )
+        return launcher, Lease(Documents(store), LEASE, holder, settings.lease_ttl_s)
     api = connect()
     cluster = KubernetesApi(kubernetes.namespace, api)
     view = WatchedView(cluster, api, kubernetes.namespace, selector(kubernetes.instance))
-    return KubernetesLauncher(cluster, kubernetes, PodRecords(store), utc_now, view)
+    lease = KubernetesLease(cluster, f"{kubernetes.instance}-{LEASE}", holder, settings.lease_ttl_s)
+    return KubernetesLauncher(cluster, kubernetes, PodRecords(store), utc_now, view), lease
 
 
 def loop_settings(settings: Settings) -> LoopSettings:

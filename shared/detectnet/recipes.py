@@ -45,6 +45,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "bbox_lr_mult": 20.0,
         "initialisation": "lsuv",
         "subtract_mean": "none",
+        "clip_gradients": None,
         "augmentation": None,
         "precision": "bf16",
         "seed": 0,
@@ -61,6 +62,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "bbox_lr_mult": 1.0,
         "initialisation": "xavier",
         "subtract_mean": "none",
+        "clip_gradients": None,
         "augmentation": dict(AUGMENTATION),
         "precision": "fp32",
         "seed": 0,
@@ -73,7 +75,8 @@ convolution to unit output on a few images and starts the coverage head at N(0, 
 which training from random weights tends to end at zero coverage everywhere. ``bbox_lr_mult`` is how much
 faster than the rest the box head learns: its outputs are tens of pixels, far from where it begins.
 ``subtract_mean`` is ``none`` (the network subtracts 127 itself), ``pixel`` or ``image``: DIGITS's option, for
-repeating old trainings."""
+repeating old trainings. ``clip_gradients``, Caffe's name for it, is the largest L2 norm of all gradients
+together; None lets them be."""
 
 OPTIONS = frozenset(RECIPES["default"]) | {"weight_decay", "threads"}
 """Every option that may be given over a recipe."""

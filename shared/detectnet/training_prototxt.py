@@ -92,6 +92,7 @@ def solver_prototxt(training: Mapping[str, Any], steps: SolverSteps) -> str:
         *_policy_fields(solver_policy(training["lr_policy"], steps.max_step)),
         *([] if solver in NO_MOMENTUM else [("momentum", MOMENTUM)]),
         ("weight_decay", training["weight_decay"]),
+        *([("clip_gradients", training["clip_gradients"])] if training.get("clip_gradients") else []),
         ("snapshot", snapshot),
         ("snapshot_prefix", '"snapshot"'),
         ("random_seed", training["seed"]),

@@ -17,6 +17,9 @@ PAUSE = "localhost/pause:test"
 PROBE = "localhost/busybox:test"
 """What the tests' pods run: sh, wget, nslookup, httpd and the rest of busybox."""
 
+LENT_FOLDERS = ("lib", "lib64", "usr")
+"""Links to what lent_python.py may mount under /machine; without it they lead nowhere."""
+
 FOLDERS = ("bin", "tmp", "etc", "proc", "sys", "dev", "run")
 
 
@@ -58,9 +61,11 @@ def busybox_layer(busybox: bytes, commands: Sequence[str]) -> bytes:
             layer.addfile(folder)
         add_file(layer, "bin/busybox", busybox, mode=0o755)
         add_file(layer, "etc/passwd", b"root:x:0:0::/:/bin/sh\nprobe:x:1000:1000::/tmp:/bin/sh\n")
-        for command in sorted({*commands} - {"busybox"}):
-            link = tarfile.TarInfo(f"bin/{command}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+        links = {f"bin/{command}": "busybox" for command in {*commands} - {"busybox"}}
+        links |= {name: f"machine/{name}" for name in LENT_FOLDERS}
+        for name, target in sorted(links.items()):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
             layer.addfile(link)
     return buffer.getvalue()
 

@@ -1,8 +1,8 @@
 """Lends this machine's Python, with PyTorch, to pods of the real node, as read-only volumes.
 
 An image with PyTorch would take gigabytes and minutes. Instead, volumes of the cluster show folders of this
-machine in the pod, and the pod's program is this Python, called by its own loader. Everything else of the pod
-is what the launcher made of it.
+machine in the pod, and links in the image lead to the libraries among them, so that this Python is a program
+like any other and can start others. Everything else of the pod is what the launcher made of it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from periscope_training.kubernetes_api import KubernetesApi, Object
 from tests.cluster.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
-LOADER = Path("/lib64/ld-linux-x86-64.so.2")
-LIBRARIES = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib", "/usr/lib")
 
 
 def lent_folders() -> dict[str, str]:
@@ -33,16 +31,14 @@ def lent_folders() -> dict[str, str]:
 
 def lent_command() -> list[str]:
     """The training program, by this machine's Python."""
-    libraries = ":".join(["/python/lib", *(f"/machine{path}" for path in LIBRARIES)])
     python = Path(sys.executable).resolve().relative_to(Path(sys.base_prefix).resolve())
-    return [
-        f"/machine{LOADER.resolve()}", "--library-path", libraries, f"/python/{python}", "-m", "detectnet_trainer",
-    ]  # fmt: skip
+    return [f"/python/{python}", "-m", "detectnet_trainer"]
 
 
 def lent_environment() -> dict[str, str]:
     """What this Python needs to find itself elsewhere."""
     return {
+        "LD_LIBRARY_PATH": "/python/lib:/usr/local/lib",
         "PYTHONHOME": "/python",
         "PYTHONPATH": "/source/shared:/source/services:/packages",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from tests.cluster.pretend_node import wait_for
 from tests.unit.detectnet_trainer.small_data import options, store_job
 
 PATIENCE_S = 240
+INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 
 
 def settings_for(cluster: Cluster, namespace: str, store_environ: dict[str, str]) -> KubernetesSettings:
@@ -78,6 +81,68 @@ def caffemodel(store: S3Store, job_id: str) -> bytes:
     return store.get(files[name]["key"]).body
 
 
+class RealTraining:
+    """One job on the real node, the service's loop, and what a test needs to look at both."""
+
+    def __init__(self, cluster: Cluster, namespace: str, store: S3Store, training: dict[str, Any]) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.store = store
+        self.job_id = add_job(store, training)
+        self.core = client.CoreV1Api(cluster.api())
+        self.documents = Documents(store)
+
+    @contextmanager
+    def running(self, seaweedfs: SeaweedFS, bucket: str, **changes: Any) -> Iterator[RealTraining]:
+        """The loop's parts, with changes to the settings; nothing is left behind."""
+        keys_of_store = seaweedfs.environ(bucket)
+        secret = {name: keys_of_store[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        self.core.create_namespaced_secret(
+            self.namespace, {"metadata": {"name": "trainer-store"}, "stringData": secret}
+        )
+        lend(self.cluster, self.namespace)
+        with forwarded(self.cluster.host_address, seaweedfs.identity.s3_port) as port:
+            endpoint = {"S3_ENDPOINT": f"http://{self.cluster.host_address}:{port}", "S3_BUCKET": bucket}
+            settings = settings_for(self.cluster, self.namespace, endpoint).model_copy(update=changes)
+            api = self.cluster.api()
+            lending = LendingApi(self.namespace, api)
+            view = WatchedView(lending, api, self.namespace, selector(settings.instance))
+            launcher = KubernetesLauncher(lending, settings, PodRecords(self.store), utc_now, view)
+            loop = LoopSettings(
+                1, 1.0, timedelta(days=1), lambda *_: "http://127.0.0.1:9/progress", lambda *_: "token"
+            )
+            self.reconciler = Reconciler(self.documents, self.store, launcher, loop, utc_now)
+            try:
+                yield self
+            finally:
+                launcher.close()
+                take_back(self.cluster, self.namespace)
+
+    def until(self, what: str, is_so: Callable[[], Any]) -> Any:
+        """Run the loop until something is so."""
+
+        def look() -> Any:
+            self.reconciler.reconcile_all()
+            job = self.job()
+            assert job["state"] not in ("FAILED", "CANCELLED"), self.log(len(job["attempts"]))
+            return is_so()
+
+        return wait_for(what, look, PATIENCE_S)
+
+    def job(self) -> dict[str, Any]:
+        return self.documents.get("jobs", self.job_id).body
+
+    def epochs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.documents.get("checkpoints", self.job_id).body["epochs"]
+        return found
+
+    def log(self, attempt: int = 1) -> str:
+        return self.store.get(keys.attempt_log(self.job_id, attempt)).body.decode()
+
+    def pods(self) -> list[Any]:
+        return list(self.core.list_namespaced_pod(self.namespace).items)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_training_that_is_evicted_in_the_middle_ends_in_the_same_bytes(
@@ -89,53 +154,14 @@ def test_a_training_that_is_evicted_in_the_middle_ends_in_the_same_bytes(
     tmp_path: Path,
 ) -> None:
     training = options(epochs=12, augmentation={})
-    job_id = add_job(s3_store, training)
-    core, documents = client.CoreV1Api(cluster.api()), Documents(s3_store)
-    keys_of_store = seaweedfs.environ(s3_bucket)
-    secret = {name: keys_of_store[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    core.create_namespaced_secret(
-        cluster_namespace, {"metadata": {"name": "trainer-store"}, "stringData": secret}
-    )
-    lend(cluster, cluster_namespace)
-    with forwarded(cluster.host_address, seaweedfs.identity.s3_port) as port:
-        endpoint = {"S3_ENDPOINT": f"http://{cluster.host_address}:{port}", "S3_BUCKET": s3_bucket}
-        settings = settings_for(cluster, cluster_namespace, endpoint)
-        api = cluster.api()
-        lending = LendingApi(cluster_namespace, api)
-        view = WatchedView(lending, api, cluster_namespace, selector(settings.instance))
-        launcher = KubernetesLauncher(lending, settings, PodRecords(s3_store), utc_now, view)
-        loop = LoopSettings(
-            1, 1.0, timedelta(days=1), lambda *_: "http://127.0.0.1:9/progress", lambda *_: "token"
-        )
-        reconciler = Reconciler(documents, s3_store, launcher, loop, utc_now)
-
-        def read_log() -> str:
-            return s3_store.get(keys.attempt_log(job_id, 1)).body.decode()
-
-        def until(what: str, is_so: Any) -> Any:
-            def look() -> Any:
-                reconciler.reconcile_all()
-                job = documents.get("jobs", job_id).body
-                assert job["state"] not in ("FAILED", "CANCELLED"), read_log()
-                return is_so()
-
-            return wait_for(what, look, PATIENCE_S)
-
-        try:
-            until("an epoch is committed", lambda: documents.get("checkpoints", job_id).body["epochs"])
-            (pod,) = core.list_namespaced_pod(cluster_namespace).items
-            eviction = {
-                "apiVersion": "policy/v1",
-                "kind": "Eviction",
-                "metadata": {"name": pod.metadata.name},
-            }
-            core.create_namespaced_pod_eviction(pod.metadata.name, cluster_namespace, eviction)
-            until("it has ended", lambda: documents.get("jobs", job_id).body["ended_at"])
-        finally:
-            launcher.close()
-            take_back(cluster, cluster_namespace)
-    job = documents.get("jobs", job_id).body
-    log = read_log()
+    real = RealTraining(cluster, cluster_namespace, s3_store, training)
+    with real.running(seaweedfs, s3_bucket):
+        real.until("an epoch is committed", real.epochs)
+        (pod,) = real.pods()
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod.metadata.name}}
+        real.core.create_namespaced_pod_eviction(pod.metadata.name, cluster_namespace, eviction)
+        real.until("it has ended", lambda: real.job()["ended_at"])
+    job, log = real.job(), real.log()
     undisturbed = store_job(s3_store, training)
     assert train(s3_store, undisturbed, 1, {"PERISCOPE_WORK_DIR": str(tmp_path)}) == 0
 
@@ -143,4 +169,26 @@ def test_a_training_that_is_evicted_in_the_middle_ends_in_the_same_bytes(
     assert "SIGTERM: the checkpoint is saved" in log
     assert "taken away by the cluster" in log
     assert "going on after step" in log
-    assert caffemodel(s3_store, job_id) == caffemodel(s3_store, undisturbed)
+    assert caffemodel(s3_store, real.job_id) == caffemodel(s3_store, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_pods_train_together_and_a_lost_one_is_followed_by_an_attempt_of_both(
+    cluster: Cluster, cluster_namespace: str, seaweedfs: SeaweedFS, s3_bucket: str, s3_store: S3Store
+) -> None:
+    real = RealTraining(cluster, cluster_namespace, s3_store, options(epochs=8))
+    with real.running(seaweedfs, s3_bucket, nodes=2):
+        real.until("an epoch is committed", real.epochs)
+        pods = {pod.metadata.labels[INDEX_LABEL]: pod.metadata.name for pod in real.pods()}
+        assert set(pods) == {"0", "1"}
+        second = pods["1"]
+        real.core.delete_namespaced_pod(second, cluster_namespace, grace_period_seconds=0)
+        real.until("it has ended", lambda: real.job()["ended_at"])
+    job = real.job()
+
+    assert (job["state"], len(job["attempts"])) == ("SUCCEEDED", 2)
+    assert "going on after step" in real.log(2)
+    assert [epoch["epoch"] for epoch in real.epochs()] == list(range(1, 9))
+    assert real.epochs()[0]["attempt"] == 1
+    assert real.epochs()[-1]["attempt"] == 2

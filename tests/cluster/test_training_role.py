@@ -16,6 +16,7 @@ from periscope_training.cluster_view import WatchedView
 from periscope_training.job_manifest import job_name, selector
 from periscope_training.kubernetes_api import KubernetesApi
 from periscope_training.kubernetes_launcher import KubernetesLauncher
+from periscope_training.kubernetes_lease import KubernetesLease
 from periscope_training.launcher import LauncherUnavailable, Run
 from periscope_training.pod_records import PodRecords
 from tests.cluster.control_plane import ControlPlane
@@ -90,6 +91,8 @@ class Account:
             attempted(lambda: launcher.log(run))
             attempted(lambda: cluster.events("Job", "train-01job-1"))
             attempted(launcher.runs)
+            attempted(KubernetesLease(cluster, "training", "a", 5).acquire)
+            attempted(KubernetesLease(cluster, "training", "a", 5).acquire)
             attempted(lambda: launcher.stop(run))
             attempted(lambda: launcher.delete(run.job_id, run.attempt))
             time.sleep(0.5)
@@ -130,7 +133,8 @@ def test_each_verb_is_needed(
 
 
 def test_nothing_is_allowed_beside_jobs(control_plane: ControlPlane, namespace: str) -> None:
-    assert {rule["resources"][0] for rule in RULES} == {"jobs", "pods", "pods/log", "events", "services"}
+    resources = {"jobs", "pods", "pods/log", "events", "services", "leases"}
+    assert {rule["resources"][0] for rule in RULES} == resources
     assert "*" not in yaml.safe_dump(RULES)
 
 

@@ -124,8 +124,13 @@ class TrainingOptions(RequestModel):
         description="A mean of the training pictures to subtract besides the network's own 127; "
         "DetectNet's recipes ask for none, and with image no model for a robot can be published",
     )
+    clip_gradients: Positive | None = Field(
+        None, description="Largest L2 norm of all gradients together; larger ones are scaled down to it"
+    )
     augmentation: Augmentation | None = Field(None, description="null switches it off")
-    precision: Literal["bf16", "fp32"] | None = None
+    precision: Literal["bf16", "fp16", "fp32"] | None = Field(
+        None, description="What the training step computes in; without a device that is fast at it: fp32"
+    )
     seed: int | None = Field(None, ge=0, lt=2**31)
     threads: int | None = Field(None, ge=1, le=256, description="Default: the machine's processors")
     validation_interval_epochs: Positive | None = None

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from detectnet import network
+from detectnet_trainer.batches import BatchMaker
 from detectnet_trainer.checkpoint import (
     BadCheckpoint,
     dump_checkpoint,
@@ -14,7 +15,7 @@ from detectnet_trainer.checkpoint import (
     restore_checkpoint,
     write_durably,
 )
-from detectnet_trainer.engine import NotFinite, StepReport, TooLarge
+from detectnet_trainer.engine import NotFinite, StepReport, TooLarge, Trainer
 from detectnet_trainer.evaluate import evaluate
 from detectnet_trainer.export import export_snapshot
 from detectnet_trainer.model import weights_of
@@ -236,3 +237,57 @@ def test_a_picture_that_does_not_fit_alone_is_said_to_be_too_large(
 
     with pytest.raises(TooLarge, match="choose a smaller network input"):
         run_to(session)
+
+
+def test_gradients_are_clipped_to_their_common_norm(tmp_path: Path) -> None:
+    """SGD's first step subtracts rate times gradient, so the step's length shows the gradients' norm."""
+
+    def norm(**given: object) -> float:
+        session = session_of(
+            tmp_path, solver="sgd", weight_decay=0.0, bbox_lr_mult=1.0, learning_rate=1e-3, **given
+        )
+        before = {name: value.detach().clone() for name, value in session.trainer.model.named_parameters()}
+        run_to(session, 1)
+        squares = 0.0
+        for group in session.trainer.solver.param_groups:
+            changed = {id(parameter) for parameter in group["params"]}
+            for name, after in session.trainer.model.named_parameters():
+                if id(after) in changed:
+                    gradient = (before[name] - after.detach()).double() / (1e-3 * group["lr_mult"])
+                    squares += float((gradient**2).sum())
+        return float(np.sqrt(squares))
+
+    assert norm() > 1
+    assert norm(clip_gradients=0.5) == pytest.approx(0.5, rel=0.02)
+
+
+def test_float16_steps_are_scaled_and_one_that_overflows_changes_nothing_but_the_scale(
+    tmp_path: Path,
+) -> None:
+    session = session_of(tmp_path)
+    training = session.training | {"precision": "fp16", "epochs": 4}
+    maker = BatchMaker(session.validation.split, 2, None, 0)
+    trainer = Trainer(session.trainer.model, maker, training, torch.device("cpu"))
+
+    def weights_after(step: int) -> torch.Tensor:
+        trainer.run(lambda report: report.step < step)
+        return trainer.model.weight_and_bias("cvg/classifier")[0].detach().clone()
+
+    first = weights_after(1)
+    trainer.scaler.update(2.0**60)
+    second = weights_after(2)
+    scale = trainer.scaler.get_scale()
+    trainer.scaler.update(1024.0)
+    third = weights_after(3)
+
+    assert torch.equal(first, second)
+    assert scale == 2.0**59
+    assert torch.isfinite(third).all()
+    assert not torch.equal(second, third)
+
+
+def test_a_machine_without_the_wished_precision_says_what_it_takes_instead(tmp_path: Path) -> None:
+    session = session_of(tmp_path, precision="fp16")
+
+    assert session.training["precision"] == "fp32"
+    assert session.warnings == ["float16 is for GPUs; training goes on in fp32"]

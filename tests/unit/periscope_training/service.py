@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from periscope import job_tokens
+from periscope.lease import Lease
 from periscope.tokens import Tokens
 from periscope_training.app import Adapters, create_service
 from periscope_training.kubernetes_settings import KubernetesSettings
+from periscope_training.launching import LEASE
 from periscope_training.progress import ProgressRecords
 from periscope_training.settings import Settings
 from tests.unit.periscope_training.fake_registry import FakeRegistry
@@ -80,8 +83,9 @@ class Service:
             kubernetes=kubernetes,
         )
         registry = FakeRegistry(self.house.fate)
+        lease = Lease(self.house.documents, LEASE, secrets.token_hex(8), settings.lease_ttl_s)
         adapters = Adapters(
-            self.house.store, self.house.launcher, self.house.datasets, registry, self.house.clock
+            self.house.store, self.house.launcher, self.house.datasets, registry, lease, self.house.clock
         )
         self.service = create_service(settings, adapters)
         self.client: FlaskClient = self.service.app.test_client()
