@@ -1,7 +1,7 @@
 """What each store key may touch: the prefixes of the bucket, for whoever makes users and policies.
 
 Services hold a key for the whole bucket. Training programs read users' pictures on machines of their own, so
-their key reaches what a training needs and nothing else: no models, tokens, devices, uploads or job documents.
+their key reaches what a training needs and nothing else: no models, tokens, devices or job documents.
 """
 
 from __future__ import annotations
