@@ -20,6 +20,9 @@ FloatArray = npt.NDArray[np.float32]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_DIMENSIONS = 8
+MAX_LAYERS = 10_000
+MAX_BLOBS = 32
+"""Of one layer. Like MAX_LAYERS far above any network's; a file of empty ones is refused, as it would unfold."""
 
 
 class CaffemodelError(ValueError):
@@ -54,6 +57,8 @@ def read_caffemodel(content: bytes) -> list[CaffeLayer]:
             layers.append(_read_layer(value, name=1, layer_type=2, bottom=3, top=4, blobs=7))
         elif field == 2 and isinstance(value, memoryview):
             layers.append(_read_layer(value, name=4, layer_type=0, bottom=2, top=3, blobs=6))
+        if len(layers) > MAX_LAYERS:
+            raise CaffemodelError(f"the file has more than {MAX_LAYERS} layers; is it a .caffemodel?")
     if not layers:
         raise CaffemodelError("the file holds no layer; is it a .caffemodel?")
     return layers
@@ -137,6 +142,8 @@ def _read_layer(
         if wire == BYTES and isinstance(value, memoryview):
             if field == blobs:
                 arrays.append(_read_blob(value))
+                if len(arrays) > MAX_BLOBS:
+                    raise CaffemodelError(f"a layer has more than {MAX_BLOBS} blobs; is it a .caffemodel?")
             elif field in texts:
                 texts[field].append(bytes(value).decode("utf-8", "replace"))
     names, types = texts[name], texts[layer_type]
@@ -152,36 +159,25 @@ def _read_layer(
 def _read_blob(content: memoryview) -> FloatArray:
     dims: list[int] = []
     legacy: dict[int, int] = {}
-    packed: list[FloatArray] = []
-    single = bytearray()
+    # One buffer for all pieces: unpacked files tag every number, and an array for each would take many times that.
+    numbers = {"<f4": bytearray(), "<f8": bytearray()}
     for field, wire, value in _fields(content):
         if field == 7 and isinstance(value, memoryview):
             dims = _read_shape(value)
         elif field in (1, 2, 3, 4) and isinstance(value, int):
             legacy[field] = value
         elif field in (5, 8) and isinstance(value, memoryview):
-            double = field == 8 or wire == FIXED64
-            kind = "<f8" if double else "<f4"
+            kind = "<f8" if field == 8 or wire == FIXED64 else "<f4"
             if len(value) % np.dtype(kind).itemsize:
                 raise CaffemodelError("a blob's data is cut off")
-            if wire == FIXED32:
-                # Unpacked files tag every number; an array for each would take many times the file's size.
-                single += value
-            else:
-                packed.append(np.frombuffer(value, kind).astype(np.float32))
-    data = _joined(packed, single)
+            numbers[kind] += value
+    # A file has one kind of them.
+    kind = "<f8" if numbers["<f8"] else "<f4"
+    data = np.frombuffer(numbers[kind], kind).astype(np.float32, copy=False)
     shape = dims or [legacy.get(field, 1) for field in (1, 2, 3, 4)]
     if len(shape) > MAX_DIMENSIONS or min(shape) < 1 or math.prod(shape) != data.size:
         raise CaffemodelError(f"a blob of shape {tuple(shape)} holds {data.size} values")
     return data.reshape(shape)
-
-
-def _joined(packed: list[FloatArray], single: bytearray) -> FloatArray:
-    """All numbers of a blob; a file has them packed or one by one, never both."""
-    pieces = [*packed, *([np.frombuffer(single, "<f4")] if single else [])]
-    if len(pieces) == 1:
-        return np.asarray(pieces[0], np.float32)
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
 
 def _read_shape(content: memoryview) -> list[int]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -34,8 +35,13 @@ def field(number: int, content: bytes | int | list[float]) -> bytes:
     if isinstance(content, list):
         return b"".join(bytes([number << 3 | 5]) + struct.pack("<f", value) for value in content)
     if isinstance(content, int):
-        return bytes([number << 3, content])
-    return bytes([number << 3 | 2, len(content)]) + content
+        return bytes([number << 3]) + varint(content)
+    return bytes([number << 3 | 2]) + varint(len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; all bytes but the last have their highest bit set."""
+    return bytes([value & 0x7F | 0x80]) + varint(value >> 7) if value > 0x7F else bytes([value])
 
 
 def test_what_is_written_reads_back_the_same() -> None:
@@ -134,6 +140,40 @@ def test_double_precision_is_read() -> None:
     (read,) = read_caffemodel(bytes([0xA2, 0x06, len(blob) + 2]) + field(7, blob))
 
     assert read.blobs[0].tolist() == [0.5, 0.25]
+
+
+def doubles(count: int) -> bytes:
+    """Numbers of double precision, each with a tag of its own."""
+    return (bytes([8 << 3 | 1]) + struct.pack("<d", 0.5)) * count
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [field(5, [0.5] * 40_000), doubles(40_000), field(5, struct.pack("<f", 0.5)) * 40_000],
+    ids=["unpacked floats", "unpacked doubles", "packed one by one"],
+)
+def test_reading_takes_little_more_memory_than_the_file_however_its_numbers_are_written(
+    numbers: bytes,
+) -> None:
+    blob = field(1, 1) + field(2, 1) + field(3, 1) + field(4, 40_000) + numbers
+    content = field(2, field(4, b"conv1") + field(6, blob))
+    tracemalloc.start()
+    try:
+        (read,) = read_caffemodel(content)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (read.blobs[0] == 0.5).all()
+    assert read.blobs[0].shape == (1, 1, 1, 40_000)
+    assert peak_bytes < 3 * len(content)
+
+
+def test_a_file_of_empty_layers_or_blobs_is_refused_before_it_unfolds() -> None:
+    with pytest.raises(CaffemodelError, match="more than 10000 layers"):
+        read_caffemodel(field(2, b"") * 10_001)
+    with pytest.raises(CaffemodelError, match="more than 32 blobs"):
+        read_caffemodel(field(2, field(6, field(5, struct.pack("<f", 1))) * 33))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b"<html>", b"\xff" * 40, bytes(100)])
