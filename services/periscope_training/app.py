@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from flask import Response
 from flask_openapi3 import APIBlueprint, OpenAPI
@@ -76,7 +77,7 @@ from periscope_training.rules import UnusableRequest
 from periscope_training.settings import Settings
 from periscope_training.submit import KeyReused, Submissions
 from periscope_training.vital_signs import VitalSigns
-from periscope_training.zip_builder import ZipBuilder
+from periscope_training.zip_builder import DOWNLOADS, PUBLICATIONS, ZipBuilder, remove_leftovers
 
 NAME = "periscope-training"
 
@@ -129,9 +130,11 @@ class TrainingService:
     wait_loop: WaitLoop
     leadership: Leadership
     launcher: Launcher
+    work_dir: Path
 
     def start(self) -> None:
         """Begin the background work."""
+        remove_leftovers(self.work_dir)
         self.job_worker.start()
         self.publish_worker.start()
         self.evaluate_worker.start()
@@ -158,7 +161,7 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     deletions = Deletions(documents, store)
     photographer = Photographer(documents, progress, gauges, now)
     job_loop = JobLoop(leadership, reconciler, photographer, deletions, settings.poll_s)
-    builder = ZipBuilder(store, settings.work_dir / "publications")
+    builder = ZipBuilder(store, settings.work_dir / PUBLICATIONS)
     publisher = Publisher(documents, adapters.registry, builder, settings.retry_backoff_s, now)
     files = EpochFiles(documents, store)
     predictor = Predictor(files)
@@ -194,7 +197,7 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     app = _create_app(blueprints, store, Tokens(documents, settings.admin_token), gauges)
     workers = (job_worker, publish_worker, evaluate_worker, wait_worker)
     loops = (job_loop, publish_loop, evaluate_loop, wait_loop)
-    return TrainingService(app, *workers, *loops, leadership, adapters.launcher)
+    return TrainingService(app, *workers, *loops, leadership, adapters.launcher, settings.work_dir)
 
 
 def _blueprints(
@@ -217,7 +220,7 @@ def _blueprints(
         epoch_routes(api),
         progress_routes(api),
         publication_routes(api),
-        download_routes(files, ZipBuilder(api.store, settings.work_dir / "downloads")),
+        download_routes(files, ZipBuilder(api.store, settings.work_dir / DOWNLOADS)),
         prediction_routes(predictions),
         evaluation_routes(predictions),
         pretrained_routes(

@@ -98,7 +98,7 @@ def gpus_of(settings: Settings, resources: Mapping[str, Any]) -> int:
 
 def gpu_list(settings: Settings, documents: Documents) -> GpuList:
     """Where jobs run, and how many do now."""
-    running = sum(1 for job in documents.list(KIND) if job.body["state"] == State.RUNNING)
+    running = len(documents.matching(KIND, lambda job: job["state"] == State.RUNNING))
     on_cluster = settings.kubernetes is not None
     gpus = [] if on_cluster else local_gpus()
     return GpuList(

@@ -87,7 +87,7 @@ class Reconciler:
 
     def reconcile_all(self) -> int:
         """Look at every job once, oldest first; return how many have not ended."""
-        active = [document for document in self._documents.list(KIND) if not _has_ended(document)]
+        active = self._documents.matching(KIND, lambda body: body.get("state") not in FINAL_STATES)
         busy = sum(1 for document in active if _holds_slot(document))
         for document in active:
             others = busy - _holds_slot(document)

@@ -205,7 +205,8 @@ def describe_job(api: Api, document: Document) -> JobResponse:
     record = api.progress.latest(document.id) if document.body["attempts"] else None
     position = None
     if document.body["state"] == State.QUEUED:
-        position = queue_positions(api.documents.list(KIND)).get(document.id)
+        waiting = api.documents.matching(KIND, lambda body: body["state"] == State.QUEUED)
+        position = queue_positions(waiting).get(document.id)
     return answers.job_response(document, epochs, record, api.now(), position)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +24,16 @@ from periscope_training.publication import Body
 from periscope_training.publish import BuiltZip, NotPublishable
 from periscope_training.ssd_flavours import SsdFlavour, ssd_differences, ssd_flavours
 
+PUBLICATIONS, DOWNLOADS = "publications", "downloads"
+"""Folders of the work folder; what is in them is of use to the process that made it only."""
 PARITY = "parity.npz"
 NEEDED = (DEPLOY, GRID_ONNX, PARITY)
+
+
+def remove_leftovers(work_dir: Path) -> None:
+    """Remove the zips that an earlier process was killed over, half-made or half-sent."""
+    for name in (PUBLICATIONS, DOWNLOADS):
+        shutil.rmtree(work_dir / name, ignore_errors=True)
 
 
 class ZipBuilder:

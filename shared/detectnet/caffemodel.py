@@ -22,7 +22,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_DIMENSIONS = 8
 MAX_LAYERS = 10_000
 MAX_BLOBS = 32
-"""Of one layer. Like MAX_LAYERS far above any network's; a file of empty ones is refused, as it would unfold."""
+"""Of one layer. Both are far above any network's; a file of empty ones is refused, as it would unfold."""
 
 
 class CaffemodelError(ValueError):
@@ -159,7 +159,7 @@ def _read_layer(
 def _read_blob(content: memoryview) -> FloatArray:
     dims: list[int] = []
     legacy: dict[int, int] = {}
-    # One buffer for all pieces: unpacked files tag every number, and an array for each would take many times that.
+    # One buffer for all pieces: unpacked files tag every number; an array for each takes many times that.
     numbers = {"<f4": bytearray(), "<f8": bytearray()}
     for field, wire, value in _fields(content):
         if field == 7 and isinstance(value, memoryview):

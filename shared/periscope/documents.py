@@ -115,8 +115,11 @@ class Documents:
                 time.sleep(BACKOFF_S * (1 << min(attempt, 5)) * (0.5 + secrets.randbelow(100) / 100))
         raise Conflict(f"{keys.document(kind, document_id)} kept changing")
 
-    def list(self, kind: str) -> list[Document]:
-        """All documents of a kind, oldest first; only changed ones are read again."""
+    def matching(self, kind: str, fits: Callable[[Body], bool]) -> list[Document]:
+        """The documents of a kind whose body fits, oldest first; the others are not copied.
+
+        ``fits`` must leave the body as it is.
+        """
         prefix = keys.documents_prefix(kind)
         etags = {info.key: info.etag for info in self._store.list(prefix)}
         with self._cache_lock:
@@ -131,8 +134,13 @@ class Documents:
         return [
             Document(kind, document.id, _copy(document.body), document.etag)
             for document in found.values()
-            if document is not None  # Removed between the listing and now.
+            # None was removed between the listing and now.
+            if document is not None and fits(document.body)
         ]
+
+    def list(self, kind: str) -> list[Document]:
+        """All documents of a kind, oldest first; only changed ones are read again."""
+        return self.matching(kind, lambda _: True)
 
     def _read_all(self, kind: str, document_ids: Sequence[str]) -> dict[str, Document]:
         def read(document_id: str) -> Document | None:

@@ -186,6 +186,19 @@ def test_a_list_reads_only_what_changed(documents: Documents, memory_store: Memo
     assert memory_store.calls["get"] == 1
 
 
+def test_documents_that_fit_are_found_oldest_first_and_can_be_changed_without_harm(
+    documents: Documents,
+) -> None:
+    for number in range(20):
+        documents.create("jobs", {"n": number})
+
+    found = documents.matching("jobs", lambda body: body["n"] % 7 == 3)
+    assert [document.body["n"] for document in found] == [3, 10, 17]
+
+    found[0].body["n"] = 10
+    assert len(documents.matching("jobs", lambda body: body["n"] == 10)) == 1
+
+
 def test_what_a_list_returns_can_be_changed_without_harm(documents: Documents) -> None:
     documents.create("jobs", {"list": [1]})
     documents.list("jobs")[0].body["list"].append(2)

@@ -71,8 +71,11 @@ def test_gpus_are_read_off_nvidia_smi() -> None:
 
 def test_where_jobs_run_is_told(service: Service) -> None:
     told = service.get("/v1/gpus").json
-
     assert (told["launcher"], told["max_concurrent_jobs"], told["running"]) == ("process", 1, 0)
+
+    service.create_job()
+    service.house.loop()
+    assert service.get("/v1/gpus").json["running"] == 1
 
 
 @pytest.mark.slow
@@ -102,6 +105,19 @@ def test_the_download_is_a_bundle_that_the_registry_would_take(service: Service,
     assert check_bundle(path).labels == ("buoy", "gate")
     left = list((tmp_path / "downloads").glob("*"))
     assert left == []
+
+
+def test_a_zip_that_was_being_sent_when_the_service_was_killed_is_removed(
+    service: Service, tmp_path: Path
+) -> None:
+    for folder in ("downloads", "publications"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "01ARZ3NDEKTSV4RRFFQ69G5FAV.zip").write_bytes(b"PK")
+
+    service.service.start()
+    service.service.stop()
+
+    assert list(tmp_path.glob("*/*.zip")) == []
 
 
 @pytest.mark.slow
