@@ -37,6 +37,31 @@ class LauncherContract:
             assert observe_end(launcher, run) == Observation(Phase.ENDED, 65)
             assert b"a word before the end" in launcher.log(run)
 
+    def test_who_follows_the_log_reads_everything_once_also_after_the_run_is_removed(
+        self, start_world: StartWorld
+    ) -> None:
+        with opened(start_world("fail")) as launcher:
+            run = create(launcher)
+            tail = launcher.follow(run)
+            read = [tail.more()]
+            launcher.release(run)
+            deadline = time.monotonic() + 20
+            while launcher.observe(run).phase is not Phase.ENDED:
+                assert time.monotonic() < deadline
+                read.append(tail.more())
+            # Somebody who begins late, and then reads on.
+            late = launcher.follow(run)
+            whole = launcher.log(run)
+            assert late.more() == whole
+            launcher.delete(run.job_id, run.attempt)
+            read.append(tail.more())
+
+            assert b"".join(read) == whole
+            assert whole.endswith(b"a word before the end\n")
+            assert tail.more() == late.more() == b""
+            for each in (tail, late):
+                each.close()
+
     def test_a_run_is_seen_running_until_it_ends(self, start_world: StartWorld) -> None:
         with opened(start_world("checkpoint")) as launcher:
             run = running(launcher)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from http import HTTPStatus
 from typing import Literal
 
@@ -21,6 +22,7 @@ from periscope.wire.base import PageQuery, RequestModel
 from periscope.wire.jobs import EpochList, EpochResponse, HistoryResponse
 from periscope_training import answers
 from periscope_training.curve_text import history_csv
+from periscope_training.followed_log import FollowedLog
 from periscope_training.job_document import KIND, is_final, job_of
 from periscope_training.launcher import Run
 from periscope_training.live import LiveCurves
@@ -144,41 +146,39 @@ def epoch_routes(api: Api) -> APIBlueprint:
         job = find_job(api, path.job_id)
         if query.follow:
             return _streamed(api, _followed_log(api, job.id, query), "text/plain; charset=utf-8")
-        text = read_log(api, job, query.attempt)[query.offset :][: query.limit]
-        return Response(text, content_type="text/plain; charset=utf-8")
+        return Response(read_log(api, job, query), content_type="text/plain; charset=utf-8")
 
     return routes
 
 
-def read_log(api: Api, document: Document, number: int | None) -> bytes:
-    """The archived log, or what a running attempt has written so far. Raises NotFound."""
-    attempts = job_of(document.body).attempts
+def read_log(api: Api, document: Document, query: LogQuery) -> bytes:
+    """The asked part of the archived log, or of what a running attempt wrote so far. Raises NotFound."""
+    attempts, number = job_of(document.body).attempts, query.attempt
     attempt = next((entry for entry in reversed(attempts) if number in (None, entry.number)), None)
     if attempt is None:
         raise NotFound(
             "The job has not been started yet." if not attempts else f"It has no attempt {number}."
         )
+    key = keys.attempt_log(document.id, attempt.number)
     try:
-        return api.store.get(keys.attempt_log(document.id, attempt.number)).body
+        if query.limit is not None:
+            return api.store.get_range(key, query.offset, query.limit)
+        return api.store.get(key).body[query.offset :]
     except ObjectMissing:
         if attempt.handle is None:
             return b""
-        return api.launcher.log(Run(document.id, attempt.number, attempt.handle))
+        end = None if query.limit is None else query.offset + query.limit
+        return api.launcher.log(Run(document.id, attempt.number, attempt.handle))[query.offset : end]
 
 
 def _followed_log(api: Api, job_id: str, query: LogQuery) -> Iterator[bytes]:
-    """What is new, until the job has ended; the log of a newer attempt begins anew."""
-    position, attempt = query.offset, query.attempt
-    for job in api.polls.looks(lambda: api.documents.get(KIND, job_id)):
-        newest = job_of(job.body).attempts[-1].number if job.body["attempts"] else None
-        if query.attempt is None and newest != attempt:
-            position, attempt = (0 if attempt is not None else position), newest
-        if newest is not None:
-            written = read_log(api, job, attempt)
-            yield written[position:]
-            position = max(position, len(written))
-        if is_final(job.body):
-            return
+    """What is new, until the job has ended."""
+    followed = FollowedLog(api.store, api.launcher, job_id, query.attempt, query.offset)
+    with closing(followed):
+        for job in api.polls.looks(lambda: api.documents.get(KIND, job_id)):
+            yield from followed.more(job.body)
+            if is_final(job.body):
+                return
 
 
 def _streamed(api: Api, parts: Iterator[bytes], content_type: str) -> Response:

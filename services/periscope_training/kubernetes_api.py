@@ -7,9 +7,11 @@ succeed later and is LauncherUnavailable.
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import urllib3
@@ -23,6 +25,16 @@ TIMEOUT_S = (5, 30)
 LOG_LINES = 20_000
 
 Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line that a container wrote."""
+
+    at: str
+    """When, by the node's clock; as text the later is the greater."""
+    text: bytes
+    """With its line feed; without one it may not be whole yet."""
 
 
 class AlreadyThere(Exception):
@@ -55,6 +67,9 @@ class Cluster(Protocol):
 
     def log(self, pod: str, container: str) -> bytes:
         """The end of what a pod has written; empty when there is none, or its node does not tell."""
+
+    def log_lines(self, pod: str, container: str, since_s: int | None) -> Sequence[LogLine] | None:
+        """The lines of the last ``since_s`` seconds, or the end of all; None when its node does not tell."""
 
     def events(self, kind: str, name: str) -> Sequence[Object]:
         """What was told about an object."""
@@ -117,17 +132,27 @@ class KubernetesApi:
 
     def log(self, pod: str, container: str) -> bytes:
         """See Cluster."""
-        read = self._core.read_namespaced_pod_log
+        return self._log(pod, container) or b""
+
+    def log_lines(self, pod: str, container: str, since_s: int | None) -> Sequence[LogLine] | None:
+        """See Cluster."""
+        since = {} if since_s is None else {"since_seconds": since_s}
+        text = self._log(pod, container, timestamps=True, **since)
+        if text is None:
+            return None
+        parts = (line.partition(b" ") for line in io.BytesIO(text))
+        return [LogLine(at.decode("ascii", "replace"), line) for at, _, line in parts]
+
+    def _log(self, pod: str, container: str, **which: Any) -> bytes | None:
+        options = {"container": container, "tail_lines": LOG_LINES, "_request_timeout": TIMEOUT_S, **which}
         try:
-            text = read(
-                pod, self._namespace, container=container, tail_lines=LOG_LINES, _request_timeout=TIMEOUT_S
-            )
+            text = self._core.read_namespaced_pod_log(pod, self._namespace, **options)
         except (ApiException, urllib3.exceptions.HTTPError, OSError):
             # Not started yet, gone, or on a node that is: what is decided next must not hang on a log.
-            return b""
+            return None
         # A kubelet that has removed the container answers 200 and this.
         gone = str(text).startswith("unable to retrieve container logs for")
-        return b"" if gone else str(text or "").encode()
+        return None if gone else str(text or "").encode()
 
     def events(self, kind: str, name: str) -> Sequence[Object]:
         """See Cluster."""

@@ -31,12 +31,14 @@ from periscope_training.launcher import (
     Handle,
     Launch,
     LauncherUnavailable,
+    LogTail,
     Observation,
     Phase,
     Run,
     RunRefused,
 )
-from periscope_training.pod_records import PodRecord, PodRecords
+from periscope_training.pod_logs import PodLogTail
+from periscope_training.pod_records import PodRecord, PodRecords, told_event, written
 from periscope_training.pod_state import PodState, deciding_pod, gone, pod_state, told_end
 from periscope_training.waiting_reasons import why_no_pod, why_pod_waits
 
@@ -156,7 +158,13 @@ class KubernetesLauncher:
             kept = records.get(pod.uid, PodRecord(pod))
             records[pod.uid] = PodRecord(pod, log or kept.log, kept.events)
         ordered = sorted(records.values(), key=lambda record: (record.pod.created_at, record.pod.name))
-        return b"".join(_written(record, alone=len(ordered) == 1) for record in ordered)
+        return b"".join(written(record, alone=len(ordered) == 1) for record in ordered)
+
+    def follow(self, run: Run) -> LogTail:
+        """What the attempt's pods write, one after the other."""
+        return PodLogTail(
+            self._cluster, lambda: self._pods(run), lambda: self._records.load(run.job_id, run.attempt)
+        )
 
     def delete(self, job_id: str, attempt: int) -> None:
         """Delete the attempt's Job; its pods end within their grace period, and count no more."""
@@ -232,7 +240,7 @@ class KubernetesLauncher:
             # Its node may be gone by now; what was copied before stays.
             earlier = self._records.load(run.job_id, run.attempt)
             log = next((record.log for record in earlier if record.pod.uid == pod.uid), b"")
-        told = tuple(_told_event(event) for event in self._cluster.events("Pod", pod.name))
+        told = tuple(told_event(event) for event in self._cluster.events("Pod", pod.name))
         self._records.save(run.job_id, run.attempt, PodRecord(pod, log, told))
         self._kept[pod.uid] = (pod, now)
         self._known_pods(run)[pod.uid] = pod
@@ -272,25 +280,3 @@ def _told_job(condition: Mapping[str, Any]) -> str:
     if condition.get("reason") == "DeadlineExceeded":
         return "the training ran for longer than it may (max_runtime_s)"
     return "" if condition["type"] == "Complete" else str(condition.get("message") or "")
-
-
-def _told_event(event: Mapping[str, Any]) -> str:
-    at = event.get("lastTimestamp") or event.get("eventTime") or ""
-    return f"{at} {event.get('reason', '')}: {event.get('message', '')}".strip()
-
-
-def _written(record: PodRecord, *, alone: bool) -> bytes:
-    """A pod's log, between what is known of the pod; alone and undisturbed, the log only."""
-    pod = record.pod
-    log = record.log
-    if pod.message and pod.message.encode() not in log:
-        # The last lines that it wrote, when the node told no more.
-        log += pod.message.encode() + b"\n"
-    if alone and not pod.disruption:
-        return log
-    lines = [f"--- pod {pod.name} on node {pod.node or 'none'}, made {pod.created_at}\n"]
-    lines += [f"--- event {event}\n" for event in record.events]
-    if pod.ended or pod.leaving_until:
-        lines.append(f"--- it ended: {told_end(pod) or f'exit status {pod.exit_code}'}\n")
-    # The log last: its last line may be the program's own report.
-    return "".join(lines).encode() + log

@@ -84,6 +84,19 @@ class Observation:
     """Whether it was ended because it used more memory than it may."""
 
 
+class LogTail(Protocol):
+    """A run's log, told piece by piece to somebody who follows it; nothing is told twice.
+
+    It goes on to the log's end also when the run is removed meanwhile.
+    """
+
+    def more(self) -> bytes:
+        """What is new; at the first call all there is. Raises LauncherUnavailable."""
+
+    def close(self) -> None:
+        """Nobody follows any more."""
+
+
 class Launcher(Protocol):
     """Every method may raise LauncherUnavailable."""
 
@@ -105,6 +118,9 @@ class Launcher(Protocol):
 
     def log(self, run: Run) -> bytes:
         """What the run has written so far, or the end of it when it is very long."""
+
+    def follow(self, run: Run) -> LogTail:
+        """The log to somebody who reads on while the run writes."""
 
     def delete(self, job_id: str, attempt: int) -> None:
         """Remove every trace of the attempt's runs, ending at once what still runs."""

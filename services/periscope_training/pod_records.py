@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from periscope import keys
 from periscope.store import ObjectMissing, ObjectStore
-from periscope_training.pod_state import PodState
+from periscope_training.pod_state import PodState, told_end
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,12 @@ class PodRecord:
     pod: PodState
     log: bytes = b""
     events: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> bytes:
+        """What it wrote, or its last lines, when the node told no more."""
+        message = self.pod.message.encode()
+        return self.log if message in self.log else self.log + message + b"\n"
 
 
 class PodRecords:
@@ -47,3 +54,22 @@ class PodRecords:
             log = body["log"].encode()
             found.append(PodRecord(PodState(**body["pod"]), log, tuple(body["events"])))
         return sorted(found, key=lambda record: (record.pod.created_at, record.pod.name))
+
+
+def written(record: PodRecord, *, alone: bool) -> bytes:
+    """A pod's log, after what is known of the pod; alone and undisturbed, the log only."""
+    pod = record.pod
+    if alone and not pod.disruption:
+        return record.text
+    lines = [f"--- pod {pod.name} on node {pod.node or 'none'}, made {pod.created_at}\n"]
+    lines += [f"--- event {event}\n" for event in record.events]
+    if pod.ended or pod.leaving_until:
+        lines.append(f"--- it ended: {told_end(pod) or f'exit status {pod.exit_code}'}\n")
+    # The log last: its last line may be the program's own report.
+    return "".join(lines).encode() + record.text
+
+
+def told_event(event: Mapping[str, Any]) -> str:
+    """An event of Kubernetes as a line."""
+    at = event.get("lastTimestamp") or event.get("eventTime") or ""
+    return f"{at} {event.get('reason', '')}: {event.get('message', '')}".strip()

@@ -18,14 +18,24 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 
 from periscope_training import processes, supervisor
-from periscope_training.launcher import Handle, Launch, LauncherUnavailable, Observation, Phase, Run
+from periscope_training.launcher import (
+    Handle,
+    Launch,
+    LauncherUnavailable,
+    LogTail,
+    Observation,
+    Phase,
+    Run,
+)
 
 MAX_LOG_BYTES = 16 << 20
 """Of a longer log, the end is what one reads."""
 HANDLE_FILE = "handle.json"
+LOG_FILE = "log.txt"
 KILLED_WITHIN_S = 5.0
 CLOSE_MARGIN_S = 5.0
 """Added to the grace period when the service stops: time for the supervisor's own work."""
@@ -94,7 +104,7 @@ class ProcessLauncher:
         }
         command = [*self._command, *launch.arguments()]
         wrapped = [sys.executable, supervisor.__file__, str(directory), str(self._grace_s), *command]
-        with (directory / "log.txt").open("ab") as log:
+        with (directory / LOG_FILE).open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - the command is the service's own configuration
                 wrapped,
                 stdin=subprocess.PIPE,
@@ -137,13 +147,15 @@ class ProcessLauncher:
 
     def log(self, run: Run) -> bytes:
         """The last MAX_LOG_BYTES of the run's standard output and error."""
+        tail = self.follow(run)
         try:
-            with (self._directory(run) / "log.txt").open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - MAX_LOG_BYTES))
-                return file.read(MAX_LOG_BYTES)
-        except FileNotFoundError:
-            return b""
+            return tail.more()
+        finally:
+            tail.close()
+
+    def follow(self, run: Run) -> LogTail:
+        """The same, and what comes after it."""
+        return FileTail(self._directory(run) / LOG_FILE)
 
     def delete(self, job_id: str, attempt: int) -> None:
         """End the attempt's processes and remove its files."""
@@ -209,6 +221,30 @@ class ProcessLauncher:
                 child = self._children.pop(pid)
                 if child.stdin is not None:
                     child.stdin.close()
+
+
+class FileTail:
+    """See :class:`periscope_training.launcher.LogTail`; an open file can be read after it was removed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BufferedReader | None = None
+
+    def more(self) -> bytes:
+        """At most MAX_LOG_BYTES, at the first call the last of them."""
+        if self._file is None:
+            try:
+                self._file = self._path.open("rb")
+            except FileNotFoundError:
+                return b""
+            size = self._file.seek(0, os.SEEK_END)
+            self._file.seek(max(0, size - MAX_LOG_BYTES))
+        return self._file.read(MAX_LOG_BYTES)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 def _is_passed_on(name: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from typing import Any
 
 from kubernetes import client
 
-from periscope_training.kubernetes_api import KubernetesApi
+from periscope_training.kubernetes_api import KubernetesApi, LogLine
 from periscope_training.kubernetes_settings import KubernetesSettings
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.pretend_node import PretendNode
@@ -35,6 +36,11 @@ class TellingApi(KubernetesApi):
 
     def log(self, pod: str, container: str) -> bytes:
         return self.logs.get(pod, b"")
+
+    def log_lines(self, pod: str, container: str, since_s: int | None) -> list[LogLine] | None:
+        """All lines, whenever they were written; a line's time is its number."""
+        lines = io.BytesIO(self.logs.get(pod, b""))
+        return [LogLine(f"{number:09d}", line) for number, line in enumerate(lines)] or None
 
 
 class PlayedKubelet:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +22,7 @@ from periscope.s3 import S3Store
 from periscope_embedded.seaweedfs import SeaweedFS
 from periscope_training import job_document
 from periscope_training.cluster_view import WatchedView
+from periscope_training.followed_log import FollowedLog
 from periscope_training.job_manifest import selector
 from periscope_training.kubernetes_launcher import KubernetesLauncher
 from periscope_training.kubernetes_settings import KubernetesSettings
@@ -81,6 +85,19 @@ def caffemodel(store: S3Store, job_id: str) -> bytes:
     return store.get(files[name]["key"]).body
 
 
+def spoken(log: str) -> list[str]:
+    """What the pods themselves wrote."""
+    return [line for line in log.splitlines() if not line.startswith("--- ")]
+
+
+def train_in_two_processes(seaweedfs: SeaweedFS, bucket: str, job_id: str, folder: Path) -> None:
+    """An undisturbed training by two ranks of this machine."""
+    environ = {**os.environ, **seaweedfs.environ(bucket), "PERISCOPE_TRAINER_RANKS": "2"}
+    command = [sys.executable, "-m", "detectnet_trainer", "job", "--job", job_id, "--attempt", "1"]
+    work = {"PERISCOPE_WORK_DIR": str(folder), "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, env=environ | work, check=True, timeout=PATIENCE_S, capture_output=True)
+
+
 class RealTraining:
     """One job on the real node, the service's loop, and what a test needs to look at both."""
 
@@ -91,6 +108,8 @@ class RealTraining:
         self.job_id = add_job(store, training)
         self.core = client.CoreV1Api(cluster.api())
         self.documents = Documents(store)
+        self.read = b""
+        """What somebody reads who follows the job's log from the beginning."""
 
     @contextmanager
     def running(self, seaweedfs: SeaweedFS, bucket: str, **changes: Any) -> Iterator[RealTraining]:
@@ -108,6 +127,7 @@ class RealTraining:
             lending = LendingApi(self.namespace, api)
             view = WatchedView(lending, api, self.namespace, selector(settings.instance))
             launcher = KubernetesLauncher(lending, settings, PodRecords(self.store), utc_now, view)
+            self.followed = FollowedLog(self.store, launcher, self.job_id, None, 0)
             loop = LoopSettings(
                 1, 1.0, timedelta(days=1), lambda *_: "http://127.0.0.1:9/progress", lambda *_: "token"
             )
@@ -124,6 +144,7 @@ class RealTraining:
         def look() -> Any:
             self.reconciler.reconcile_all()
             job = self.job()
+            self.read += b"".join(self.followed.more(job))
             assert job["state"] not in ("FAILED", "CANCELLED"), self.log(len(job["attempts"]))
             return is_so()
 
@@ -170,14 +191,21 @@ def test_a_training_that_is_evicted_in_the_middle_ends_in_the_same_bytes(
     assert "taken away by the cluster" in log
     assert "going on after step" in log
     assert caffemodel(s3_store, real.job_id) == caffemodel(s3_store, undisturbed)
+    assert spoken(real.read.decode()) == spoken(log)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_pods_train_together_and_a_lost_one_is_followed_by_an_attempt_of_both(
-    cluster: Cluster, cluster_namespace: str, seaweedfs: SeaweedFS, s3_bucket: str, s3_store: S3Store
+    cluster: Cluster,
+    cluster_namespace: str,
+    seaweedfs: SeaweedFS,
+    s3_bucket: str,
+    s3_store: S3Store,
+    tmp_path: Path,
 ) -> None:
-    real = RealTraining(cluster, cluster_namespace, s3_store, options(epochs=8))
+    training = options(epochs=8)
+    real = RealTraining(cluster, cluster_namespace, s3_store, training)
     with real.running(seaweedfs, s3_bucket, nodes=2):
         real.until("an epoch is committed", real.epochs)
         pods = {pod.metadata.labels[INDEX_LABEL]: pod.metadata.name for pod in real.pods()}
@@ -186,8 +214,11 @@ def test_two_pods_train_together_and_a_lost_one_is_followed_by_an_attempt_of_bot
         real.core.delete_namespaced_pod(second, cluster_namespace, grace_period_seconds=0)
         real.until("it has ended", lambda: real.job()["ended_at"])
     job = real.job()
+    undisturbed = store_job(s3_store, training)
+    train_in_two_processes(seaweedfs, s3_bucket, undisturbed, tmp_path)
 
     assert (job["state"], len(job["attempts"])) == ("SUCCEEDED", 2)
+    assert caffemodel(s3_store, real.job_id) == caffemodel(s3_store, undisturbed)
     assert "going on after step" in real.log(2)
     assert [epoch["epoch"] for epoch in real.epochs()] == list(range(1, 9))
     assert real.epochs()[0]["attempt"] == 1

@@ -33,6 +33,20 @@ class World:
     unavailable: bool = False
 
 
+@dataclass
+class FakeTail:
+    run: FakeRun | None
+    position: int = 0
+
+    def more(self) -> bytes:
+        text = b"" if self.run is None else self.run.log[self.position :]
+        self.position += len(text)
+        return text
+
+    def close(self) -> None:
+        pass
+
+
 class FakeLauncher:
     def __init__(self, world: World) -> None:
         self.world = world
@@ -73,6 +87,9 @@ class FakeLauncher:
     def log(self, run: Run) -> bytes:
         fake = self.find(run)
         return b"" if fake is None else fake.log
+
+    def follow(self, run: Run) -> FakeTail:
+        return FakeTail(self.find(run))
 
     def delete(self, job_id: str, attempt: int) -> None:
         for key in [key for key in self.world.runs if key[:2] == (job_id, attempt)]:
