@@ -10,7 +10,6 @@ import pytest
 
 from periscope_training.cluster_view import WatchedView
 from periscope_training.job_manifest import selector
-from periscope_training.kubernetes_api import KubernetesApi
 from periscope_training.kubernetes_launcher import KubernetesLauncher
 from periscope_training.launcher import LauncherUnavailable
 from periscope_training.pod_records import PodRecords
@@ -20,8 +19,8 @@ from tests.cluster.pretend_node import PretendNode, wait_for
 from tests.cluster.training_house import TrainingHouse
 
 
-class Counting(KubernetesApi):
-    """Counts what is asked."""
+class Counting(TellingApi):
+    """Counts what is asked, logs too."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -31,6 +30,10 @@ class Counting(KubernetesApi):
         self.calls.append(call.__name__)
         return super()._raw(call, *arguments, **options)
 
+    def log(self, pod: str, container: str) -> bytes:
+        self.calls.append("log")
+        return super().log(pod, container)
+
 
 class WatchingHouse(TrainingHouse):
     """A training service that watches."""
@@ -38,11 +41,10 @@ class WatchingHouse(TrainingHouse):
     def __init__(self, plane: ControlPlane, namespace: str, node: PretendNode, **settings: Any) -> None:
         super().__init__(plane, namespace, node, **settings)
         api = plane.api()
-        self.cluster = TellingApi(plane, namespace, self.logs)
-        self.counting = Counting(namespace, api)
+        self.counting = Counting(plane, namespace, self.logs)
         self.view = WatchedView(self.counting, api, namespace, selector(self.settings.instance))
         self.launcher = KubernetesLauncher(
-            self.cluster, self.settings, PodRecords(self.store), self.now, self.view
+            self.counting, self.settings, PodRecords(self.store), self.now, self.view
         )
         self.reconciler._launcher = self.launcher
 
@@ -54,8 +56,9 @@ def house(control_plane: ControlPlane, namespace: str, pretend_node: PretendNode
     house.launcher.close()
 
 
-def test_a_whole_training_is_followed_by_watching(house: WatchingHouse) -> None:
+def test_a_pass_over_running_jobs_asks_the_api_server_nothing(house: WatchingHouse) -> None:
     job_id, pod = house.running_job()
+    others = [house.running_job()[0] for _ in range(3)]
     house.counting.calls.clear()
     for _ in range(20):
         house.reconciler.reconcile_all()
@@ -65,6 +68,7 @@ def test_a_whole_training_is_followed_by_watching(house: WatchingHouse) -> None:
     house.until_state(job_id, "SUCCEEDED")
 
     assert asked == []
+    assert [house.job(other)["state"] for other in others] == ["RUNNING"] * 3
 
 
 def test_how_a_pod_ended_is_known_though_it_left_between_two_looks(house: WatchingHouse) -> None:
