@@ -28,7 +28,10 @@ from periscope_dataset.browsing import Gallery, UnknownImage
 from periscope_dataset.export_routes import export_routes
 from periscope_dataset.exporting import Exporter, TooManyExports
 from periscope_dataset.holding import WorkFolder
+from periscope_dataset.ingest_routes import ingest_routes
 from periscope_dataset.label_routes import label_routes
+from periscope_dataset.options import BadOptions
+from periscope_dataset.quota import Quota, QuotaExceeded
 from periscope_dataset.routes import Api, dataset_routes, version_routes
 from periscope_dataset.settings import Settings
 from periscope_dataset.worker import IngestWorker
@@ -42,20 +45,36 @@ class DatasetService:
 
     app: OpenAPI
     ingests: IngestWorker
-    worker: Worker
+    workers: tuple[Worker, ...]
+    """One for each ingest that is worked at together."""
+
+    def start(self) -> None:
+        """Begin the background work."""
+        for worker in self.workers:
+            worker.start()
 
     def stop(self) -> None:
-        """End the background work; an ingest at hand begins anew after the next start."""
+        """End the background work; ingests at hand go on after the next start."""
         self.ingests.stop()
-        self.worker.stop()
+        for worker in self.workers:
+            worker.stop()
 
 
 def create_service(settings: Settings, store: ObjectStore, holder: str) -> DatasetService:
     """Wire everything; nothing starts or connects yet. ``holder`` names this process in leases."""
     documents = Documents(store)
     tokens = Tokens(documents, settings.admin_token)
-    ingests = IngestWorker(store, documents, settings.work_dir, holder, settings.lease_ttl_s)
-    worker = Worker("dataset-ingests", ingests.step)
+    ingests = IngestWorker(
+        store, documents, settings.work_dir, holder, settings.lease_ttl_s, settings.shard_bytes
+    )
+    workers = tuple(
+        Worker(f"dataset-ingests-{number}", ingests.step) for number in range(settings.ingests_at_once)
+    )
+
+    def wake() -> None:
+        for worker in workers:
+            worker.wake()
+
     app = create_service_app(
         NAME,
         version("periscope"),
@@ -64,10 +83,12 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
         metrics_registry=CollectorRegistry(),
     )
     install_idempotency(app, documents)
-    api = Api(rules.Catalogue(store, documents), Gallery(store), LongPolls(), worker.wake)
+    quota = Quota(store, documents, settings.quota_bytes)
+    api = Api(rules.Catalogue(store, documents), Gallery(store), quota, LongPolls(), wake)
     app.register_api(dataset_routes(api))
     app.register_api(version_routes(api))
     app.register_api(label_routes(api))
+    app.register_api(ingest_routes(api.catalogue, quota, wake))
     app.register_api(export_routes(api.catalogue, Exporter(store, settings.work_dir)))
     map_errors(
         app,
@@ -80,12 +101,14 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
             rules.NameTaken: ConflictProblem,
             rules.AlreadyFinalized: ConflictProblem,
             IncompleteUpload: ConflictProblem,
-            rules.BadOptions: Unprocessable,
+            rules.AlreadyEnded: ConflictProblem,
+            QuotaExceeded: ConflictProblem,
+            BadOptions: Unprocessable,
             TooManyWaiting: Unavailable,
             TooManyExports: Unavailable,
         },
     )
-    return DatasetService(app, ingests, worker)
+    return DatasetService(app, ingests, workers)
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
@@ -97,7 +120,7 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     prove_conditional_writes(store)
     folder = WorkFolder.claim(settings.work_dir)
     service = create_service(settings, store, folder.holder)
-    service.worker.start()
+    service.start()
     atexit.register(folder.close)
     atexit.register(service.stop)  # Runs first.
     return service.app

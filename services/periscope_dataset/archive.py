@@ -23,8 +23,10 @@ from periscope_dataset.findings import Finding, IngestRefused
 from periscope_dataset.layout import Place, place_of
 
 MAX_MEMBERS = 1_000_000
-MAX_MEMBER_BYTES = 256 << 20
+MAX_MEMBER_BYTES = 128 << 20
 MAX_LABEL_BYTES = 4 << 20
+MAX_JSON_BYTES = 4 << 30
+"""COCO's own annotations have half a gigabyte; they are read entry by entry."""
 MAX_TOTAL_BYTES = 1 << 40
 MAX_RATIO = 200
 """Unpacked to packed, over the whole archive; pictures hardly compress."""
@@ -53,7 +55,9 @@ class Member:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """Anything that an archive or a folder holds."""
+
     name: str
     size_bytes: int
     is_file: bool
@@ -87,7 +91,7 @@ def unpack(
     Raises:
         IngestRefused: the file is no archive, is cut off, or has a member that is not safe.
     """
-    guard = _Guard(archive.stat().st_size)
+    guard = Guard(archive.stat().st_size)
     with archive.open("rb") as file:
         for number, entry in enumerate(_entries(file)):
             place = None if entry.is_folder else placed(entry.name)
@@ -100,11 +104,11 @@ def unpack(
             yield member, path
 
 
-def _entries(file: IO[bytes]) -> Iterator[_Entry]:
+def _entries(file: IO[bytes]) -> Iterator[Entry]:
     return _told_damage(_zip_entries(file) if _starts_with(file, b"PK") else _tar_entries(file))
 
 
-def _write(entry: _Entry, path: Path) -> None:
+def _write(entry: Entry, path: Path) -> None:
     # Reading and writing are apart: a full disk is no fault of the archive.
     with _damage_told():
         content = entry.open()
@@ -117,17 +121,17 @@ def _write(entry: _Entry, path: Path) -> None:
             target.write(chunk)
 
 
-def _zip_entries(file: IO[bytes]) -> Iterator[_Entry]:
+def _zip_entries(file: IO[bytes]) -> Iterator[Entry]:
     with zipfile.ZipFile(Bounded(file, MAX_ZIP_DIRECTORY_BYTES)) as archive:
         for info in archive.infolist():
             if not info.is_dir() and info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise zipfile.BadZipFile(f"{info.filename} is packed by a method other than deflate")
             kind = stat.S_IFMT(info.external_attr >> 16)
             is_file = not info.is_dir() and kind in (0, stat.S_IFREG)
-            yield _Entry(info.filename, info.file_size, is_file, info.is_dir(), partial(archive.open, info))
+            yield Entry(info.filename, info.file_size, is_file, info.is_dir(), partial(archive.open, info))
 
 
-def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
+def _tar_entries(file: IO[bytes]) -> Iterator[Entry]:
     if not _starts_with(file, b"\x1f\x8b"):
         yield from _plain_tar_entries(file)
         return
@@ -136,11 +140,11 @@ def _tar_entries(file: IO[bytes]) -> Iterator[_Entry]:
         _read_to_end(content)
 
 
-def _plain_tar_entries(file: Readable) -> Iterator[_Entry]:
+def _plain_tar_entries(file: Readable) -> Iterator[Entry]:
     bounded = Bounded(file, MAX_TAR_HEADER_BYTES)
     with tarfile.TarFile(fileobj=bounded, mode="r") as tar:
         while (info := tar.next()) is not None:
-            yield _Entry(info.name, info.size, info.isreg(), info.isdir(), partial(_open_tar, tar, info))
+            yield Entry(info.name, info.size, info.isreg(), info.isdir(), partial(_open_tar, tar, info))
             tar.members.clear()  # type: ignore[attr-defined] # It would keep them all; untyped.
         bounded.require_end_mark()
 
@@ -165,7 +169,7 @@ def _limit_bytes(packed_bytes: int) -> int:
     return min(max(MAX_RATIO * packed_bytes, HARMLESS_BYTES), MAX_TOTAL_BYTES)
 
 
-class _Guard:
+class Guard:
     """Refuses members that are not safe, before anything of them is read."""
 
     def __init__(self, packed_bytes: int) -> None:
@@ -174,7 +178,8 @@ class _Guard:
         self._bytes = 0
         self._seen: set[str] = set()
 
-    def check(self, entry: _Entry, place: Place | None) -> None:
+    def check(self, entry: Entry, place: Place | None) -> None:
+        """Look at the next member; ``place`` is None for what is not used. Raises IngestRefused."""
         name = entry.name
         self._members += 1
         self._bytes += entry.size_bytes
@@ -193,8 +198,9 @@ class _Guard:
             )
             _refuse("bomb", None, message, "pack pictures as PNG or JPEG")
 
-    def _check_member(self, entry: _Entry, place: Place) -> None:
+    def _check_member(self, entry: Entry, place: Place) -> None:
         name, limit = entry.name, MAX_LABEL_BYTES if place.kind == "labels" else MAX_MEMBER_BYTES
+        limit = MAX_JSON_BYTES if name.lower().endswith(".json") else limit
         if name in self._seen:
             _refuse("duplicate_member", name, f"{_shown(name)} is in the archive twice", "pack it once")
         if entry.size_bytes > limit and place.key is not None:
@@ -244,7 +250,7 @@ def _damage_told() -> Iterator[None]:
         raise IngestRefused(Finding("archive_damaged", message, advice)) from error
 
 
-def _told_damage(entries: Iterator[_Entry]) -> Iterator[_Entry]:
+def _told_damage(entries: Iterator[Entry]) -> Iterator[Entry]:
     while True:
         with _damage_told():
             entry = next(entries, None)

@@ -26,7 +26,8 @@ Table = npt.NDArray[np.void]
 class TableWriter:
     """Gathers the boxes of a split, picture by picture."""
 
-    classes: ClassMap
+    classes: ClassMap | None
+    """None where nothing is labelled."""
 
     def __post_init__(self) -> None:
         self._content = bytearray()
@@ -61,9 +62,9 @@ def load_table(body: bytes) -> Table:
     return table
 
 
-def _class_of(item: KittiObject, classes: ClassMap) -> int:
+def _class_of(item: KittiObject, classes: ClassMap | None) -> int:
     try:
-        index = classes.index_of(item.type)
+        index = None if classes is None else classes.index_of(item.type)
     except UnknownClass:
         return -1
     return -1 if index is None else index

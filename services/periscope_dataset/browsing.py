@@ -75,7 +75,10 @@ class Gallery:
 
     def drawn(self, manifest: Manifest, split: str, entry: Entry) -> bytes:
         """The picture with its boxes, as PNG."""
-        objects, classes = self.objects(manifest, split, entry), ClassMap(manifest["classes"])
+        objects, classes = (
+            self.objects(manifest, split, entry),
+            ClassMap(manifest["classes"], may_be_empty=True),
+        )
         # Labels may hold any number; far outside is far enough.
         boxes = np.clip([item.xyxy for item in objects], -FAR_PX, FAR_PX).astype(np.float32).reshape(-1, 4)
         indices = [class_index(item, classes) for item in objects]

@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detectnet.classes import DONTCARE, ClassMap, UnknownClass
+from detectnet.classes import DONTCARE, UnknownClass
+from detectnet.image_files import decoding_bytes
 from detectnet.image_traits import jpeg_traits, perceptual_hash
 from detectnet.images import ImageError, decode_image
 from detectnet.kitti import KittiObject, LabelError, parse_label
+from periscope_dataset.class_mapping import ClassMapping
 from periscope_dataset.findings import Finding
+from periscope_dataset.parallel import MemoryBudget
 
+MAX_DECODING_BYTES = 256 << 20
+"""Of one picture, and of all that are looked at together."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -24,8 +29,8 @@ class CheckedImage:
 
     path: str
     """As the archive names it."""
-    file: Path
-    """Where its bytes lie."""
+    file: str
+    """Where its bytes lie in the scratch folder."""
     width: int
     height: int
     sha256: str
@@ -40,7 +45,7 @@ class CheckedLabel:
     """A label that parses, in figures."""
 
     path: str
-    file: Path
+    file: str
     objects: dict[str, int]
     """How many of each type, don't care among them."""
     small: dict[str, int]
@@ -64,30 +69,42 @@ class Verdict:
 class Rules:
     """What the options ask of single files."""
 
-    classes: ClassMap | None
-    """None takes the classes from the labels."""
+    mapping: ClassMapping
     pad: tuple[int, int] | None
     """Width and height that no picture may exceed."""
     val_min_box_size: int
     """In pixels of the file."""
+    budget: MemoryBudget = field(default_factory=lambda: MemoryBudget(MAX_DECODING_BYTES))
+    """What pictures may take while they are decoded, all together."""
 
 
 def check_image(path: str, file: Path, rules: Rules) -> Verdict:
     """Decode a picture wholly."""
-    body = file.read_bytes()
     try:
-        image = decode_image(body)
+        return _looked_at(path, file, rules)
     except ImageError as error:
         advice = "replace or remove the picture (and its label), then upload again"
         return Verdict(None, [Finding("image", str(error), advice, path)])
-    height, width = image.shape[:2]
+
+
+def _looked_at(path: str, file: Path, rules: Rules) -> Verdict:
+    with rules.budget.hold(file.stat().st_size):
+        body = file.read_bytes()
+        needed = decoding_bytes(body)
+        if needed > MAX_DECODING_BYTES:
+            raise ImageError(f"the picture takes {needed >> 20} MiB to decode; make it smaller")
+    with rules.budget.hold(needed + len(body)):
+        image = decode_image(body)
+        height, width = image.shape[:2]
+        phash = perceptual_hash(image)
+        del image
     if rules.pad is not None and (width > rules.pad[0] or height > rules.pad[1]):
         size = f"{rules.pad[0]}x{rules.pad[1]}"
         message = f"the picture is {width}x{height}, larger than the padding {size}"
         advice = "pad to at least the largest picture, or leave the padding out"
         return Verdict(None, [Finding("image_exceeds_pad", message, advice, path)])
     sha256, traits = hashlib.sha256(body).hexdigest(), jpeg_traits(body)
-    return Verdict(CheckedImage(path, file, width, height, sha256, traits, perceptual_hash(image)))
+    return Verdict(CheckedImage(path, file.name, width, height, sha256, traits, phash))
 
 
 def check_label(path: str, file: Path, rules: Rules) -> Verdict:
@@ -104,9 +121,17 @@ def check_label(path: str, file: Path, rules: Rules) -> Verdict:
     if text.startswith(BYTE_ORDER_MARK):
         advice = "save it as UTF-8 without a byte order mark"
         return Verdict(None, [Finding("label", "a byte order mark precedes the first type", advice, path, 1)])
-    errors = list(_unknown_classes(path, objects, rules.classes))
-    fact = None if errors else _summary(path, file, objects, rules.val_min_box_size)
-    return Verdict(fact, errors, list(_empty_boxes(path, objects)))
+    errors = list(_unknown_classes(path, objects, rules.mapping))
+    if errors:
+        return Verdict(None, errors, list(_empty_boxes(path, objects)))
+    mapped = rules.mapping.rewritten(text)
+    if mapped != text:
+        file = file.with_name(f"{file.name}.mapped")
+        file.write_text(mapped)
+        objects = parse_label(mapped, path)
+    return Verdict(
+        _summary(path, file, objects, rules.val_min_box_size), [], list(_empty_boxes(path, objects))
+    )
 
 
 def _summary(path: str, file: Path, objects: list[KittiObject], min_size: int) -> CheckedLabel:
@@ -115,7 +140,7 @@ def _summary(path: str, file: Path, objects: list[KittiObject], min_size: int) -
     small = Counter(sys.intern(item.type) for item in objects if _shorter_side(item) < min_size)
     rightmost = max(((item.xyxy[2], item.line_number) for item in objects), default=(0.0, 0))
     lowest = max(((item.xyxy[3], item.line_number) for item in objects), default=(0.0, 0))
-    return CheckedLabel(path, file, dict(counts), dict(small), rightmost, lowest)
+    return CheckedLabel(path, file.name, dict(counts), dict(small), rightmost, lowest)
 
 
 def _shorter_side(item: KittiObject) -> float:
@@ -123,12 +148,10 @@ def _shorter_side(item: KittiObject) -> float:
     return min(right - left, bottom - top)
 
 
-def _unknown_classes(path: str, objects: list[KittiObject], classes: ClassMap | None) -> Iterator[Finding]:
-    if classes is None:
-        return
+def _unknown_classes(path: str, objects: list[KittiObject], mapping: ClassMapping) -> Iterator[Finding]:
     for item in objects:
         try:
-            classes.index_of(item.type)
+            mapping.kind_of(item.type)
         except UnknownClass as error:
             advice = "add the class to the list, or rename it in the label (dontcare leaves it out)"
             yield Finding("unknown_class", str(error), advice, path, item.line_number)

@@ -6,46 +6,29 @@ labels meet by their path without the words for kinds of files (``images``, ``JP
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from detectnet.images import IMAGE_SUFFIXES
+from periscope.blobs import hash_file
+from periscope_dataset.annotations import NAME_FILES, Annotations, annotations_of, signature
 from periscope_dataset.archive import Member
 from periscope_dataset.dividing import divide
 from periscope_dataset.findings import Finding, IngestRefused
-from periscope_dataset.foreign_labels import (
-    BadAnnotations,
-    Labels,
-    coco_labels,
-    names_of_yaml,
-    voc_label,
-    yolo_label,
-)
-from periscope_dataset.layout import Place, is_junk, place_of, split_of
+from periscope_dataset.foreign_labels import Labels
+from periscope_dataset.layout import ALL_SPLITS, SPLITS, Place, is_junk, place_of, split_of
+from periscope_dataset.parallel import cores, in_order
 
-KIND_WORDS = {
-    "image",
-    "images",
-    "img",
-    "imgs",
-    "jpegimages",
-    "label",
-    "labels",
-    "annotation",
-    "annotations",
-    "xmls",
-    "data",
-}
-NO_LABELS = {"classes", "readme", "notes", "obj", "train", "val", "valid", "test", "trainval", "license"}
-"""Stems of texts that tools put beside labels."""
-NAME_FILES = {"classes.txt", "obj.names", "data.yaml", "dataset.yaml"}
-KITTI_COLUMNS = 15
+NO_LABELS = {
+    "classes", "readme", "notes", "obj", "train", "val", "valid", "test", "trainval", "default", "license",
+    "label_colors", "labelmap", "names", "image_names",
+}  # fmt: skip
+"""Names of texts that tools put beside labels, up to the first dot."""
+TEXT_SUFFIXES = (".txt", ".xml", ".yaml", ".names", ".labels")
 ADVICE = (
     "pack train and val folders of KITTI, YOLO or Pascal VOC labels, or a COCO .json for each; "
     "without such folders, give val_ratio"
@@ -54,22 +37,25 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture or a label in KITTI's form, or what keeps it from being one."""
+    """A picture or a label of one of the data set's splits."""
 
     member: Member
-    file: Path | None
-    finding: Finding | None = None
+    file: Path
+    """Where its bytes are; a label of another form is not there before it is made."""
+    make: Callable[[], Labels] | None = None
+    """Reads the label as KITTI's text; for whichever thread has time."""
 
 
 @dataclass
 class Export:
-    """All files of an archive that may matter."""
+    """All files of an archive that may matter, by path, as names in the scratch folder."""
 
-    images: dict[str, Path] = field(default_factory=dict)
-    texts: dict[str, Path] = field(default_factory=dict)
-    xmls: dict[str, Path] = field(default_factory=dict)
-    jsons: dict[str, Path] = field(default_factory=dict)
-    names: dict[str, Path] = field(default_factory=dict)
+    folder: Path
+    images: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    xmls: dict[str, str] = field(default_factory=dict)
+    jsons: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     sets: dict[str, str] = field(default_factory=dict)
     """Splits by stem, of Pascal VOC's lists."""
 
@@ -78,174 +64,114 @@ class Export:
         name = PurePosixPath(path)
         suffix = name.suffix.lower()
         if name.name.lower() in NAME_FILES:
-            self.names[path] = file
+            self.names[path] = file.name
         elif suffix in IMAGE_SUFFIXES:
-            self.images[path] = file
+            self.images[path] = file.name
         elif suffix == ".xml":
-            self.xmls[path] = file
+            self.xmls[path] = file.name
         elif suffix == ".json":
-            self.jsons[path] = file
-        elif "ImageSets" in name.parts and name.stem in ("train", "val", "test"):
+            self.jsons[path] = file.name
+        elif "ImageSets" in name.parts and name.stem in ALL_SPLITS:
             for line in file.read_text(errors="replace").splitlines():
                 self.sets[line.split()[0] if line.strip() else ""] = name.stem
-        elif suffix == ".txt" and name.stem.lower() not in NO_LABELS and "ImageSets" not in name.parts:
-            self.texts[path] = file
+        elif suffix == ".txt" and "ImageSets" not in name.parts and not _is_note(name.name):
+            self.texts[path] = file.name
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether anything in it may be a label."""
+        return bool(self.texts or self.xmls or self.jsons)
 
 
-def is_foreign(names: Iterable[str], val_ratio: float | None) -> bool:
+def is_foreign(names: Iterable[str], options: Mapping[str, Any]) -> bool:
     """Whether an archive's members are not laid out as DIGITS's own folders."""
+    if options["unlabelled"]:
+        return True
     clean = [name for name in names if not is_junk(name)]
     if any(PurePosixPath(name).name.lower() in NAME_FILES for name in clean):
         return True
     splits = {place.split for place in map(place_of, clean) if place is not None}
-    if splits and val_ratio is not None and "val" not in splits:
+    if splits and options["val_ratio"] is not None and "val" not in splits:
         return True
-    return not splits and any(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in clean)
+    return splits.isdisjoint(SPLITS) and any(
+        PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in clean
+    )
 
 
 def foreign_place(path: str) -> Place | None:
     """Where a member of another tool's export belongs: it is only unpacked by this."""
     suffix = PurePosixPath(path).suffix.lower()
-    if is_junk(path) or suffix not in (*IMAGE_SUFFIXES, ".txt", ".xml", ".json", ".yaml", ".names"):
+    if is_junk(path) or suffix not in (*IMAGE_SUFFIXES, ".json", *TEXT_SUFFIXES):
         return None
-    return Place("", "", "labels" if suffix in (".txt", ".xml") else "images", path)
-
-
-def signature(path: str) -> tuple[str, ...]:
-    """A path without suffix and without the words for kinds of files: pictures and their labels share it."""
-    name = PurePosixPath(path)
-    folders = [part for part in name.parts[:-1] if re.sub(r"[_0-9]+$", "", part.lower()) not in KIND_WORDS]
-    return (*folders, unicodedata.normalize("NFC", name.stem))
-
-
-def labels_of(export: Export) -> dict[str, Labels]:
-    """Labels by picture. Raises IngestRefused for annotations that cannot be read at all."""
-    if export.jsons and not export.texts and not export.xmls:
-        try:
-            return coco_labels(export.jsons, export.images)
-        except BadAnnotations as error:
-            advice = "export the data set as COCO object detection anew"
-            raise IngestRefused(Finding("annotations", str(error), advice, error.file)) from error
-    sources = export.xmls or export.texts
-    by_signature = {signature(path): path for path in sources}
-    stems = Counter(signature(path)[-1] for path in sources)
-    by_stem = {signature(path)[-1]: path for path in sources}
-    yolo = not export.xmls and _is_yolo(export.texts.values())
-    names = _class_names(export.names)
-    found, used = {}, set()
-    for image, file in export.images.items():
-        mark = signature(image)
-        label = by_signature.get(mark) or (by_stem.get(mark[-1]) if stems[mark[-1]] == 1 else None)
-        if label is not None:
-            used.add(label)
-            found[image] = _read(label, sources[label], file, names, yolo=yolo, xml=bool(export.xmls))
-        elif yolo:
-            found[image] = Labels(image, "")  # In YOLO a picture without a label file shows nothing.
-    for label in sources.keys() - used:
-        found[f"{label}\0"] = Labels(label, "")
-    return found
-
-
-def join(
-    export: Export, labels: Mapping[str, Labels], splits: Mapping[str, str], scratch: Path
-) -> Iterator[Loaded]:
-    """Pictures with their labels as KITTI, in order of their paths; ``splits`` is by picture."""
-    counts = Counter((splits.get(path), signature(path)[-1]) for path in export.images)
-    for number, path in enumerate(sorted(export.images)):
-        split = splits.get(path)
-        if split not in ("train", "val"):
-            continue
-        mark = signature(path)
-        key = mark[-1] if counts[split, mark[-1]] == 1 else "-".join(mark)
-        file = export.images[path]
-        yield Loaded(Member(path, Place("", split, "images", key), file.stat().st_size), file)
-        if path in labels:
-            label, place = labels[path], Place("", split, "labels", key)
-            if label.finding is not None:
-                yield Loaded(Member(label.path, place, 0), None, label.finding)
-                continue
-            written = scratch / f"label-{number}"
-            written.write_text(label.text)
-            yield Loaded(Member(label.path, place, len(label.text)), written)
-    for mark_of_none, label in labels.items():
-        if mark_of_none not in export.images:
-            written = scratch / "label-without-picture"
-            written.write_text("")
-            key = "-".join(signature(label.path))
-            split = split_of(label.path) or "train"
-            if split in ("train", "val"):
-                yield Loaded(Member(label.path, Place("", split, "labels", key), 0), written)
-
-
-def given_splits(export: Export, labels: Mapping[str, Labels]) -> dict[str, str]:
-    """What folders and lists say, by picture."""
-    splits = {}
-    for path in export.images:
-        stated = export.sets.get(PurePosixPath(path).stem) or split_of(path)
-        label = labels.get(path)
-        if stated is None and label is not None:
-            stated = split_of(label.path, with_name=label.path.lower().endswith(".json"))
-        if stated is not None:
-            splits[path] = stated
-    return splits
+    return Place("", "", "labels" if suffix in TEXT_SUFFIXES else "images", path)
 
 
 def load_foreign(
     unpacked: Iterable[tuple[Member, Path]], scratch: Path, options: Mapping[str, Any]
 ) -> Iterator[Loaded]:
     """Pictures and labels of another tool's export. Raises IngestRefused."""
-    export = Export()
+    export = Export(scratch)
     for member, file in unpacked:
         export.enter(member.path, file)
     if not export.images:
         raise IngestRefused(Finding("layout", "the archive holds no picture", ADVICE))
-    if not (export.texts or export.xmls or export.jsons):
-        raise IngestRefused(Finding("layout", "the archive holds pictures and not one label", ADVICE))
-    labels = labels_of(export)
-    splits = given_splits(export, labels)
-    unsaid = [path for path in export.images if path not in splits]
-    if options["val_ratio"] is not None and "val" not in splits.values():
-        pool = [path for path in export.images if splits.get(path) != "test"]
-        hashes = {path: hashlib.sha256(export.images[path].read_bytes()).hexdigest() for path in pool}
-        shown = {path: _classes_of(labels[path]) for path in pool if path in labels}
-        splits |= divide(hashes, shown, options["val_ratio"], options["group_by"])
-    else:
-        splits |= dict.fromkeys(unsaid, "train")
-    yield from join(export, labels, splits, scratch)
+    if options["unlabelled"]:
+        yield from _joined(export, None, dict.fromkeys(export.images, "test"))
+        return
+    if not export.is_labelled:
+        message = "the archive holds pictures and not one label"
+        raise IngestRefused(Finding("layout", message, f"{ADVICE}; for a test set, give unlabelled"))
+    annotations = annotations_of(export)
+    yield from _joined(export, annotations, _splits(export, annotations, options))
+
+
+def _splits(export: Export, annotations: Annotations, options: Mapping[str, Any]) -> dict[str, str]:
+    splits = given_splits(export, annotations)
+    if options["val_ratio"] is None or "val" in splits.values():
+        return dict.fromkeys(export.images, "train") | splits
+    pool = [path for path in export.images if splits.get(path) != "test"]
+    files = [export.folder / export.images[path] for path in pool]
+    hashes = [ref.sha256 for ref in in_order(hash_file, files, cores(), 64)]
+    shown = {path: _classes_of(annotations.label(path)) for path in pool if annotations.source(path)}
+    divided = divide(dict(zip(pool, hashes, strict=True)), shown, options["val_ratio"], options["group_by"])
+    return splits | divided
+
+
+def given_splits(export: Export, annotations: Annotations) -> dict[str, str]:
+    """What folders and lists say, by picture."""
+    splits = {}
+    for path in export.images:
+        stated = export.sets.get(PurePosixPath(path).stem) or split_of(path)
+        label = annotations.source(path)
+        if stated is None and label is not None:
+            stated = split_of(label, with_name=label.lower().endswith(".json"))
+        if stated is not None:
+            splits[path] = stated
+    return splits
+
+
+def _joined(export: Export, annotations: Annotations | None, splits: Mapping[str, str]) -> Iterator[Loaded]:
+    """Pictures with their labels as KITTI, in order of their paths; ``splits`` is by picture."""
+    counts = Counter((splits[path], signature(path)[-1]) for path in export.images)
+    for number, path in enumerate(sorted(export.images)):
+        split, mark = splits[path], signature(path)
+        key = mark[-1] if counts[split, mark[-1]] == 1 else "-".join(mark)
+        file = export.folder / export.images[path]
+        yield Loaded(Member(path, Place("", split, "images", key), file.stat().st_size), file)
+        source = None if annotations is None else annotations.source(path)
+        if annotations is not None and source is not None:
+            member = Member(source, Place("", split, "labels", key), 0)
+            yield Loaded(member, export.folder / f"label-{number}", partial(annotations.label, path))
+    for number, source in enumerate([] if annotations is None else annotations.unused()):
+        member = Member(
+            source, Place("", split_of(source) or "train", "labels", "-".join(signature(source))), 0
+        )
+        yield Loaded(member, export.folder / f"unused-{number}", partial(Labels, source, ""))
+
+
+def _is_note(name: str) -> bool:
+    return name.lower().split(".")[0] in NO_LABELS
 
 
 def _classes_of(label: Labels) -> frozenset[str]:
     return frozenset(line.split()[0].lower() for line in label.text.splitlines() if line.strip())
-
-
-def _read(path: str, file: Path, image: Path, names: list[str], *, yolo: bool, xml: bool) -> Labels:
-    try:
-        body = file.read_bytes().decode()
-        if xml:
-            return Labels(path, voc_label(body))
-        return Labels(path, yolo_label(body, image, names) if yolo else body)
-    except UnicodeDecodeError:
-        advice = "save it as plain text in UTF-8"
-        return Labels(path, "", Finding("label", "the label is not a UTF-8 text", advice, path))
-    except BadAnnotations as error:
-        advice = "mend it, or export the data set anew"
-        return Labels(path, "", Finding("label", str(error), advice, path, error.line))
-
-
-def _is_yolo(files: Iterable[Path]) -> bool:
-    """By the first line that says something: a KITTI line begins with a word and has 15 columns."""
-    for file in files:
-        words = file.read_bytes()[:1000].split(b"\n")[0].split()
-        if words:
-            return len(words) < KITTI_COLUMNS and words[0].isdigit()
-    return False
-
-
-def _class_names(files: Mapping[str, Path]) -> list[str]:
-    for path, file in sorted(files.items(), key=lambda item: not item[0].endswith(".yaml")):
-        body = file.read_bytes().decode("utf-8", "replace")
-        names = names_of_yaml(body) if path.lower().endswith(".yaml") else body.split("\n")
-        cleaned = [name.strip() for name in names]
-        if any(cleaned):
-            return cleaned
-    return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,11 @@ class Judged:
         return Example(path, int(row["line"]), (left, top, right, bottom))
 
 
-def judged(files: SplitFiles, classes: ClassMap) -> Judged:
-    """A split with all its boxes."""
+def judged(files: SplitFiles, classes: ClassMap | None, folder: Path) -> Judged:
+    """A split with all its boxes; ``folder`` holds its files."""
     writer, order = TableWriter(classes), sorted(files.images)
     for number, key in enumerate(order):
-        writer.add(number, files.labels[key].file)
+        writer.add(number, folder / files.labels[key].file)
     return Judged(files, order, writer.table())
 
 

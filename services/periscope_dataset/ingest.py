@@ -1,51 +1,52 @@
 """From an uploaded archive to a version's content: check every file, write shards, describe them.
 
-Everything is made anew from the archive when a worker dies, and comes out the same, so nothing is half-made.
+What is found out is noted in a journal on the way. Whoever goes on after a worker died unpacks anew, decodes
+nothing twice and writes no finished shard again; the version comes out the same byte for byte.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-from detectnet.classes import ClassMap
-from periscope.blobs import put_blob, put_blob_file
-from periscope.store import ObjectMissing, ObjectStore
-from periscope_dataset.archive import list_names, unpack
-from periscope_dataset.boxes import pack_table
-from periscope_dataset.checking import Rules, Verdict
-from periscope_dataset.findings import Finding, Findings, IngestRefused
+from periscope.store import ObjectStore
+from periscope_dataset.checking import (
+    MAX_DECODING_BYTES,
+    CheckedLabel,
+    Rules,
+    Verdict,
+    check_image,
+    check_label,
+)
+from periscope_dataset.class_mapping import ClassMapping
+from periscope_dataset.facts import packed, unpacked
+from periscope_dataset.findings import Findings
 from periscope_dataset.foreign import Loaded, foreign_place, is_foreign, load_foreign
-from periscope_dataset.grid import Judged, judged
-from periscope_dataset.layout import SPLITS
+from periscope_dataset.grid import judged
+from periscope_dataset.journal import Journal
+from periscope_dataset.layout import place_of
 from periscope_dataset.lint import Lint
-from periscope_dataset.shards import SHARD_BYTES, IndexEntry, index_lines, write_shards
-from periscope_dataset.splits import Content, image_sizes_of, pictures_of, statistics_of
+from periscope_dataset.parallel import MemoryBudget, cores, in_order
+from periscope_dataset.shards import SHARD_BYTES
+from periscope_dataset.sources import Source, Unpacked
+from periscope_dataset.splits import Content
+from periscope_dataset.storing import store_content
 
-CHECKERS = 2
-CHUNK_MEMBERS = 32
+CHUNK_MEMBERS = 16
+"""Checked by one thread in one go."""
+NOTE_MEMBERS = 1024
+"""Noted together; so many are checked again at most."""
 DOWNLOADED, CHECKED = 0.1, 0.8
 """Shares of the progress at which a stage ends."""
 
 Options = Mapping[str, Any]
-Report = Callable[[float], None]
-"""Takes the progress, 0-1; may raise to stop the ingest."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The archive as it was uploaded."""
-
-    key: str
-    filename: str
-    size_bytes: int
+Report = Callable[[float, str], None]
+"""Takes the progress, 0-1, and the stage; may raise to stop the ingest."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Bench:
     scratch: Path
     """A folder that is made, and removed in the end."""
     report: Report
+    journal: Journal
+    budget: MemoryBudget = field(default_factory=lambda: MemoryBudget(MAX_DECODING_BYTES))
     shard_bytes: int = SHARD_BYTES
 
 
@@ -69,105 +72,130 @@ def make_version(bench: Bench, source: Source, options: Options, findings: Findi
     shutil.rmtree(bench.scratch, ignore_errors=True)
     bench.scratch.mkdir(parents=True)
     try:
-        archive, sha256 = _download(bench, source)
-        content = Content(_rules(options), findings)
-        _check_members(bench, archive, content, options)
-        classes = content.finish()
-        if classes is None:
-            return None
-        described: dict[str, Any] = {
-            "source": {"filename": source.filename, "sha256": sha256, "size_bytes": source.size_bytes},
-            "options": dict(options),
-        }
-        judged_splits = {name: judged(files, classes) for name, files in content.splits.items()}
-        Lint(classes, described["options"], findings, judged_splits).run(lambda: bench.report(CHECKED))
-        described["findings"] = findings.report()
-        return described | _store_content(bench, judged_splits, classes)
+        source.prepare(bench.scratch, lambda done: bench.report(DOWNLOADED * done, "download"))
+        content = Content(_rules(bench, options), findings, bench.scratch)
+        _check_members(bench, source, content, options)
+        source.finish()
+        return _judged_and_stored(bench, source, content, options, findings)
     finally:
         shutil.rmtree(bench.scratch, ignore_errors=True)
 
 
-def _rules(options: Options) -> Rules:
-    pad, names = options["pad"], options["classes"]
+def _judged_and_stored(
+    bench: Bench, source: Source, content: Content, options: Options, findings: Findings
+) -> dict[str, Any] | None:
+    if not content.finish(unlabelled=options["unlabelled"]):
+        return None
+    described: dict[str, Any] = {"source": source.described(), "options": dict(options)}
+    splits = {name: judged(files, content.classes, bench.scratch) for name, files in content.splits.items()}
+    if content.classes is not None:
+        lint = Lint(content.classes, described["options"], findings, splits)
+        lint.run(lambda: bench.report(CHECKED, "lint"))
+    described["findings"] = findings.report()
+    stored = store_content(
+        bench.store, bench.journal, bench.scratch, splits, content.classes,
+        shard_bytes=bench.shard_bytes,
+        on_progress=lambda done: bench.report(CHECKED + (1 - CHECKED) * done, "store"),
+    )  # fmt: skip
+    return described | stored
+
+
+def _rules(bench: Bench, options: Options) -> Rules:
+    pad = options["pad"]
     return Rules(
-        classes=ClassMap(names) if names else None,
+        mapping=ClassMapping.of(options["classes"]),
         pad=(pad["width"], pad["height"]) if pad else None,
         val_min_box_size=options["val_min_box_size"],
+        budget=bench.budget,
     )
 
 
-def _download(bench: Bench, source: Source) -> tuple[Path, str]:
-    path, digest, done = bench.scratch / "archive", hashlib.sha256(), 0
-    try:
-        with path.open("wb") as file:
-            for chunk in bench.store.iterate(source.key):
-                file.write(chunk)
-                digest.update(chunk)
-                done += len(chunk)
-                bench.report(DOWNLOADED * done / max(source.size_bytes, 1))
-    except ObjectMissing as error:
-        advice = "upload the archive again"
-        raise IngestRefused(Finding("upload_missing", "the store has lost the upload", advice)) from error
-    return path, digest.hexdigest()
-
-
-def _loaded(bench: Bench, archive: Path, options: Options) -> Iterator[Loaded]:
-    if is_foreign(list_names(archive), options["val_ratio"]):
-        unpacked = unpack(archive, bench.scratch, foreign_place)
-        yield from load_foreign(unpacked, bench.scratch, options)
+def _loaded(bench: Bench, source: Source, options: Options) -> Iterator[Loaded]:
+    if is_foreign(source.names(), options):
+        unpacked_all = _watched(bench, source.members(bench.scratch, foreign_place))
+        yield from load_foreign(unpacked_all, bench.scratch, options)
         return
-    for member, file in unpack(archive, bench.scratch):
+    for member, file in source.members(bench.scratch, place_of):
         yield Loaded(member, file)
 
 
-def _verdict(content: Content, item: Loaded) -> Verdict:
-    if item.file is None:
-        return Verdict(None, [] if item.finding is None else [item.finding])
-    return content.check(item.member.path, item.member.place, item.file)
+def _watched(bench: Bench, members: Unpacked) -> Unpacked:
+    """What is told apart only when all of it is there takes a while until then, and may be stopped."""
+    for number, pair in enumerate(members):
+        if number % CHUNK_MEMBERS == 0:
+            bench.report(DOWNLOADED, "unpack")
+        yield pair
 
 
-def _check_members(bench: Bench, archive: Path, content: Content, options: Options) -> None:
-    """Check all pictures and labels, a few at a time."""
-    total, done = max(archive.stat().st_size, 1), 0
-    loaded = _loaded(bench, archive, options)
-    # Not a ThreadPoolExecutor: that one refuses work, as if it were wrong, once the process is told to end.
-    with ThreadPool(CHECKERS) as pool:
-        while chunk := list(itertools.islice(loaded, CHUNK_MEMBERS)):
-            accepted = [item for item in chunk if content.accepts(item.member.path, item.member.place)]
-            for item, verdict in zip(accepted, pool.map(partial(_verdict, content), accepted), strict=True):
-                content.enter(item.member.place, verdict)
-            done += sum(item.member.size_bytes for item in chunk)
-            bench.report(DOWNLOADED + (CHECKED - DOWNLOADED) * min(done / total, 1))
-    archive.unlink()  # The shards need the room.
+def _check_members(bench: Bench, source: Source, content: Content, options: Options) -> None:
+    """Check all pictures and labels on all cores; what was noted before is believed."""
+    total, done = max(source.size_bytes(), 1), 0
+    loaded = (
+        item
+        for item in _loaded(bench, source, options)
+        if content.accepts(item.member.path, item.member.place)
+    )
+    chunks = _chunks(loaded, CHUNK_MEMBERS)
+    for number in itertools.count():
+        batch = itertools.islice(chunks, NOTE_MEMBERS // CHUNK_MEMBERS)
+        checked = _batch(bench, f"checked/{number:06d}", batch, partial(_verdict, content.rules))
+        count = 0
+        for item, verdict in checked:
+            content.enter(item.member.path, item.member.place, verdict)
+            count += 1
+            done += item.member.size_bytes
+            if count % CHUNK_MEMBERS == 0:
+                bench.report(DOWNLOADED + (CHECKED - DOWNLOADED) * min(done / total, 1), "check")
+        if not count:
+            return
 
 
-def _store_content(bench: Bench, splits: dict[str, Judged], classes: ClassMap) -> dict[str, Any]:
-    files = {name: split.files for name, split in splits.items()}
-    return {
-        "classes": list(classes.names),
-        "splits": {name: _store_split(bench, name, splits[name]) for name in SPLITS},
-        "image_sizes": image_sizes_of(files),
-        "statistics": statistics_of(files, classes),
-    }
+def _batch(
+    bench: Bench, name: str, chunks: Iterator[Sequence[Loaded]], check: Callable[[Loaded], Verdict]
+) -> Iterator[tuple[Loaded, Verdict]]:
+    """One record's worth of members with what is true of them."""
+    noted = bench.journal.load(name)
+    if noted is not None:
+        items = itertools.chain.from_iterable(chunks)
+        for item, told in zip(items, noted["verdicts"], strict=True):
+            if "text" in told:
+                (item.file.parent / told["label"]["file"]).write_text(told["text"])
+            yield item, unpacked(told)
+        return
+    told_all = []
+
+    def work(chunk: Sequence[Loaded]) -> list[tuple[Loaded, Verdict]]:
+        return [(item, check(item)) for item in chunk]
+
+    for pairs in in_order(work, chunks, cores(), 2 * cores() + 2):
+        for item, verdict in pairs:
+            told_all.append(_told(item, verdict))
+            yield item, verdict
+    if told_all:
+        bench.journal.note(name, {"verdicts": told_all})
 
 
-def _store_split(bench: Bench, name: str, split: Judged) -> dict[str, Any]:
-    pictures = pictures_of(split.files)
-    entries: list[IndexEntry] = []
-    shards = []
-    for shard in write_shards(pictures, bench.scratch, name, entries, bench.shard_bytes):
-        ref = put_blob_file(bench.store, shard.path, content_type="application/x-tar")
-        shard.path.unlink()
-        shards.append({**asdict(ref), "images": shard.images})
-        bench.report(
-            CHECKED + (1 - CHECKED) * (SPLITS.index(name) + len(entries) / len(pictures)) / len(SPLITS)
-        )
-    index = put_blob(bench.store, index_lines(entries), content_type="application/x-ndjson")
-    table = put_blob(bench.store, pack_table(split.table), content_type="application/octet-stream")
-    return {
-        "images": len(pictures),
-        "boxes": sum(picture.boxes for picture in pictures),
-        "shards": shards,
-        "index": asdict(index),
-        "boxes_table": asdict(table),
-    }
+def _told(item: Loaded, verdict: Verdict) -> dict[str, Any]:
+    """For the journal; of a label that is not in the archive as it is, the text too."""
+    told = packed(verdict)
+    if isinstance(verdict.fact, CheckedLabel) and (item.make or item.file.name != verdict.fact.file):
+        told["text"] = (item.file.parent / verdict.fact.file).read_text()
+    return told
+
+
+def _verdict(rules: Rules, item: Loaded) -> Verdict:
+    path = item.member.path
+    if item.member.place.kind == "images":
+        return check_image(path, item.file, rules)
+    if item.make is None:
+        return check_label(path, item.file, rules)
+    label = item.make()
+    if label.finding is not None:
+        return Verdict(None, [label.finding])
+    item.file.write_text(label.text)
+    return check_label(path, item.file, rules)
+
+
+def _chunks(items: Iterator[Loaded], count: int) -> Iterator[list[Loaded]]:
+    while chunk := list(itertools.islice(items, count)):
+        yield chunk

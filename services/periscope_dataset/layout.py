@@ -10,6 +10,8 @@ from pathlib import PurePosixPath
 from detectnet.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val")
+ALL_SPLITS = (*SPLITS, "test")
+"""A test set may be there, with labels or without."""
 KINDS = ("images", "labels")
 LABEL_SUFFIX = ".txt"
 SPLIT_WORDS = {
@@ -45,7 +47,7 @@ def place_of(path: str) -> Place | None:
     if is_junk(path):
         return None
     for index in range(len(parts) - 2):
-        if parts[index] in SPLITS and parts[index + 1] in KINDS:
+        if parts[index] in ALL_SPLITS and parts[index + 1] in KINDS:
             split, kind, rest = parts[index], parts[index + 1], parts[index + 2 :]
             return Place("/".join(parts[:index]), split, kind, _key(kind, rest))
     return None

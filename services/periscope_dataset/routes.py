@@ -32,6 +32,8 @@ from periscope.wire.datasets import (
     VersionList,
 )
 from periscope_dataset.browsing import Entry, Gallery, class_index
+from periscope_dataset.options import understood
+from periscope_dataset.quota import Quota
 from periscope_dataset.rules import FINAL_STATES, Catalogue
 
 DATASETS = Tag(name="datasets", description="Data sets, their versions and pictures")
@@ -45,6 +47,7 @@ class Api:
 
     catalogue: Catalogue
     gallery: Gallery
+    quota: Quota
     polls: LongPolls
     wake: Callable[[], None]
     """Tell the background work that there is something to do."""
@@ -77,7 +80,7 @@ class VersionPath(DatasetPath):
 class ImagePath(VersionPath):
     """Names a picture of a version."""
 
-    split: Literal["train", "val"]
+    split: Literal["train", "val", "test"]
     key: str
 
 
@@ -85,6 +88,7 @@ class DatasetsQuery(PageQuery):
     """Which data sets to list."""
 
     name: str | None = Field(None, max_length=100)
+    group: str | None = Field(None, max_length=100)
 
 
 class WaitQuery(BaseModel):
@@ -98,7 +102,7 @@ class WaitQuery(BaseModel):
 class ImagesQuery(PageQuery):
     """Which pictures to list."""
 
-    split: Literal["train", "val"] = "train"
+    split: Literal["train", "val", "test"] = "train"
 
 
 def dataset_routes(api: Api) -> APIBlueprint:
@@ -110,22 +114,22 @@ def dataset_routes(api: Api) -> APIBlueprint:
     @idempotent
     def create_dataset(body: DatasetRequest) -> Response:
         """Name a new data set."""
-        document = api.catalogue.create(body.name)
-        return _answer(_dataset(api, document), HTTPStatus.CREATED, f"/v1/datasets/{document.id}")
+        document = api.catalogue.create(body.name, body.group)
+        return answer(_dataset(api, document), HTTPStatus.CREATED, f"/v1/datasets/{document.id}")
 
     @routes.get("/v1/datasets", responses={HTTPStatus.OK: DatasetList})
     @requires("viewer")
     def list_datasets(query: DatasetsQuery) -> Response:
         """Data sets, oldest first."""
-        found = api.catalogue.list(query.name)
+        found = api.catalogue.list(query.name, query.group)
         chosen, token = page(found, query.page_size, query.page_token, lambda document: document.id)
-        return _answer(DatasetList(items=[_dataset(api, item) for item in chosen], next_page_token=token))
+        return answer(DatasetList(items=[_dataset(api, item) for item in chosen], next_page_token=token))
 
     @routes.get("/v1/datasets/<dataset_id>", responses={HTTPStatus.OK: DatasetResponse})
     @requires("viewer")
     def get_dataset(path: DatasetPath) -> Response:
         """One data set."""
-        return _answer(_dataset(api, api.catalogue.get(path.dataset_id)))
+        return answer(_dataset(api, api.catalogue.get(path.dataset_id)))
 
     @routes.post("/v1/datasets/<dataset_id>/uploads", responses={HTTPStatus.CREATED: UploadResponse})
     @requires("editor")
@@ -133,8 +137,9 @@ def dataset_routes(api: Api) -> APIBlueprint:
     def create_upload(path: DatasetPath, body: UploadRequest) -> Response:
         """Get URLs to send an archive to, straight into the store."""
         api.catalogue.get(path.dataset_id)
+        api.quota.require_room(body.size_bytes)
         upload = api.catalogue.uploads.create("datasets", path.dataset_id, body.filename, body.size_bytes)
-        return _answer(UploadResponse.model_validate(upload), HTTPStatus.CREATED)
+        return answer(UploadResponse.model_validate(upload), HTTPStatus.CREATED)
 
     @routes.post(
         "/v1/datasets/<dataset_id>/uploads/<string:upload_id>:finalize",
@@ -144,10 +149,11 @@ def dataset_routes(api: Api) -> APIBlueprint:
     def finalize_upload(path: UploadPath, body: FinalizeRequest) -> Response:
         """Say that the archive is whole and how to understand it; its ingest begins."""
         api.catalogue.get(path.dataset_id)
-        ingest = api.catalogue.begin_ingest(path.dataset_id, path.upload_id, body.options.model_dump())
+        options, notes = understood(body.options.model_dump(), body.options.model_fields_set)
+        ingest = api.catalogue.begin_ingest(path.dataset_id, path.upload_id, options, notes)
         api.wake()
         location = f"/v1/datasets/{path.dataset_id}/ingests/{ingest.id}"
-        return _answer(_ingest(ingest), HTTPStatus.ACCEPTED, location)
+        return answer(ingest_answer(ingest), HTTPStatus.ACCEPTED, location)
 
     @routes.get("/v1/datasets/<dataset_id>/ingests/<ingest_id>", responses={HTTPStatus.OK: IngestResponse})
     @requires("viewer")
@@ -158,7 +164,7 @@ def dataset_routes(api: Api) -> APIBlueprint:
             lambda seen: seen.body["state"] in FINAL_STATES,
             float(query.wait.removesuffix("s")),
         )
-        return _answer(_ingest(ingest))
+        return answer(ingest_answer(ingest))
 
     return routes
 
@@ -177,7 +183,7 @@ def version_routes(api: Api) -> APIBlueprint:
         chosen, token = page(
             manifests, query.page_size, query.page_token, lambda manifest: f"{manifest['version']:08d}"
         )
-        return _answer(VersionList(items=[_shown(manifest) for manifest in chosen], next_page_token=token))
+        return answer(VersionList(items=[_shown(manifest) for manifest in chosen], next_page_token=token))
 
     @routes.get(f"{base}/<version>")
     @requires("viewer")
@@ -196,7 +202,7 @@ def version_routes(api: Api) -> APIBlueprint:
         chosen = entries[: query.page_size]
         token = encode_cursor(str(chosen[-1]["key"])) if len(entries) > len(chosen) else None
         items = [ImageResponse(split=query.split, **entry) for entry in chosen]
-        return _answer(ImageList(items=items, next_page_token=token))
+        return answer(ImageList(items=items, next_page_token=token))
 
     @routes.get(f"{base}/<version>/images/<split>/<key>", responses={HTTPStatus.OK: ImageResponse})
     @requires("viewer")
@@ -208,7 +214,7 @@ def version_routes(api: Api) -> APIBlueprint:
             return Response(api.gallery.drawn(manifest, path.split, shown), mimetype="image/png")
         entry = api.gallery.entry(manifest, path.split, path.key)
         objects = _objects(api, manifest, path.split, entry)
-        return _answer(ImageResponse(split=path.split, objects=objects, **entry))
+        return answer(ImageResponse(split=path.split, objects=objects, **entry))
 
     @routes.get(f"{base}/<version>/images/<split>/<key>/original")
     @requires("viewer")
@@ -227,17 +233,19 @@ def _dataset(api: Api, document: Document) -> DatasetResponse:
     return DatasetResponse(
         id=document.id,
         name=document.body["name"],
+        group=document.body.get("group"),
         created_at=document.body["created_at"],
         latest_version=api.catalogue.versions.latest(document.id),
     )
 
 
-def _ingest(document: Document) -> IngestResponse:
+def ingest_answer(document: Document) -> IngestResponse:
+    """An ingest as the wire has it."""
     return IngestResponse.model_validate({"id": document.id, **document.body})
 
 
 def _objects(api: Api, manifest: dict[str, Any], split: str, entry: Entry) -> list[LabelledObject]:
-    classes = ClassMap(manifest["classes"])
+    classes = ClassMap(manifest["classes"], may_be_empty=True)
     return [
         LabelledObject(
             type=item.type, class_index=class_index(item, classes), xyxy=item.xyxy, line=item.line_number
@@ -250,9 +258,8 @@ def _shown(manifest: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in manifest.items() if name != "write_id"}
 
 
-def _answer(
-    model: ResponseModel, status: HTTPStatus = HTTPStatus.OK, location: str | None = None
-) -> Response:
+def answer(model: ResponseModel, status: HTTPStatus = HTTPStatus.OK, location: str | None = None) -> Response:
+    """A body, and where what was made is found."""
     response = Response(model.model_dump_json(), status, mimetype="application/json")
     if location is not None:
         response.headers["Location"] = location

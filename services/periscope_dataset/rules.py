@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from detectnet.classes import ClassMap
-from detectnet.sizes import require_grid_size
 from periscope.clock import from_rfc3339, to_rfc3339, utc_now
 from periscope.documents import Conflict, Document, DocumentMissing, Documents
 from periscope.ids import is_id, new_id
 from periscope.store import ObjectStore
-from periscope.uploads import FinishedUpload, Uploads
+from periscope.uploads import Uploads
 from periscope.versions import Versions
 
 DATASETS, INGESTS = "datasets", "ingests"
-FINAL_STATES = ("SUCCEEDED", "FAILED")
+FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
 class UnknownDataset(Exception):
@@ -39,8 +37,8 @@ class AlreadyFinalized(Exception):
     """The upload is being ingested with other options."""
 
 
-class BadOptions(ValueError):
-    """An option makes no sense; the text says which and what would."""
+class AlreadyEnded(Exception):
+    """The ingest cannot be changed any more."""
 
 
 class Catalogue:
@@ -51,14 +49,14 @@ class Catalogue:
         self.versions = Versions(store, DATASETS)
         self._documents = documents
 
-    def create(self, name: str) -> Document:
+    def create(self, name: str, group: str | None = None) -> Document:
         """A new data set. Raises NameTaken."""
         dataset_id = new_id()
         owner = self._documents.claim_name(DATASETS, name, dataset_id)
         if owner != dataset_id and self._exists(owner):
             raise _name_taken(name, owner)
         now = to_rfc3339(utc_now())
-        body = {"name": name, "created_at": now, "updated_at": now}
+        body = {"name": name, "group": group, "created_at": now, "updated_at": now}
         try:
             # A creator that died after claiming the name left nothing behind it: go on under its id.
             return self._documents.create(DATASETS, body, owner)
@@ -74,34 +72,60 @@ class Catalogue:
                 pass
         raise UnknownDataset(f"there is no data set {dataset_id}")
 
-    def list(self, name: str | None = None) -> list[Document]:
-        """All data sets, or the one of a name; oldest first."""
+    def list(self, name: str | None = None, group: str | None = None) -> list[Document]:
+        """All data sets, those of a group, or the one of a name; oldest first."""
         if name is None:
-            return self._documents.list(DATASETS)
+            found = self._documents.list(DATASETS)
+            return [item for item in found if group in (None, item.body.get("group"))]
         dataset_id = self._documents.id_of_name(DATASETS, name)
         try:
             return [] if dataset_id is None else [self._documents.get(DATASETS, dataset_id)]
         except DocumentMissing:
             return []
 
-    def begin_ingest(self, dataset_id: str, upload_id: str, options: Mapping[str, Any]) -> Document:
+    def begin_ingest(
+        self, dataset_id: str, upload_id: str, options: Mapping[str, Any], notes: Sequence[str] = ()
+    ) -> Document:
         """Complete the upload and queue its ingest; a second call finds the first's.
 
         Raises:
             UnknownUpload, IncompleteUpload: see Uploads.
-            BadOptions: a size or the list of classes makes no sense.
             AlreadyFinalized: an earlier call had other options.
         """
-        require_sound(options)
         try:
             return self._begun_ingest(dataset_id, upload_id, options)
         except UnknownIngest:
-            body = new_ingest(dataset_id, self.uploads.finish(upload_id, dataset_id), options)
+            upload = self.uploads.finish(upload_id, dataset_id)
+        source = {"key": upload.key, "filename": upload.filename, "size_bytes": upload.size_bytes}
         try:
             # One upload has one ingest, so both share the id.
+            body = new_ingest(dataset_id, source, options, notes)
             return self._documents.create(INGESTS, body, upload_id)
         except Conflict:
             return self._begun_ingest(dataset_id, upload_id, options)
+
+    def begin_import(
+        self, dataset_id: str, prefix: str, options: Mapping[str, Any], notes: Sequence[str] = ()
+    ) -> Document:
+        """Queue the ingest of a folder of the bucket."""
+        return self._documents.create(INGESTS, new_ingest(dataset_id, {"prefix": prefix}, options, notes))
+
+    def cancel(self, dataset_id: str, ingest_id: str) -> Document:
+        """End an ingest without a version; a second call changes nothing. Raises AlreadyEnded."""
+        self.ingest(dataset_id, ingest_id)
+
+        def change(body: dict[str, Any]) -> dict[str, Any]:
+            if body["state"] in FINAL_STATES[:2]:
+                raise AlreadyEnded(f"the ingest has ended: {body['state']}")
+            if body.get("publishing"):
+                raise AlreadyEnded("the ingest's version is being published; remove that instead")
+            return body | {"state": "CANCELLED", "eta_s": 0.0, "updated_at": to_rfc3339(utc_now())}
+
+        return self._documents.update(INGESTS, ingest_id, change)
+
+    def ingests(self, dataset_id: str) -> Sequence[Document]:
+        """All ingests of a data set, oldest first."""
+        return [item for item in self._documents.list(INGESTS) if item.body["dataset_id"] == dataset_id]
 
     def _begun_ingest(self, dataset_id: str, upload_id: str, options: Mapping[str, Any]) -> Document:
         document = self.ingest(dataset_id, upload_id)
@@ -138,16 +162,21 @@ class Catalogue:
         return True
 
 
-def new_ingest(dataset_id: str, upload: FinishedUpload, options: Mapping[str, Any]) -> dict[str, Any]:
+def new_ingest(
+    dataset_id: str, source: Mapping[str, Any], options: Mapping[str, Any], notes: Sequence[str]
+) -> dict[str, Any]:
     """The body of a queued ingest."""
     now = to_rfc3339(utc_now())
     return {
         "dataset_id": dataset_id,
-        "source": {"key": upload.key, "filename": upload.filename, "size_bytes": upload.size_bytes},
+        "source": dict(source),
+        "notes": list(notes),
         "options": dict(options),
         "state": "QUEUED",
         "attempts": 0,
         "progress": 0.0,
+        "stage": None,
+        "eta_s": None,
         "version": None,
         "errors": [],
         "error_count": 0,
@@ -166,17 +195,6 @@ def is_of_no_more_use(upload: Mapping[str, Any], ingest: Mapping[str, Any] | Non
     if ingest is not None:
         return ingest["state"] in FINAL_STATES
     return from_rfc3339(upload["expires_at"]) < now
-
-
-def require_sound(options: Mapping[str, Any]) -> None:
-    """Raises BadOptions for what would only fail hours later."""
-    try:
-        if options["resize"]:
-            require_grid_size(options["resize"]["width"], options["resize"]["height"])
-        if options["classes"] is not None:
-            ClassMap(options["classes"])
-    except ValueError as error:
-        raise BadOptions(str(error)) from error
 
 
 def _name_taken(name: str, owner: str) -> NameTaken:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from periscope.settings import required, whole_number
+from periscope_dataset.shards import SHARD_BYTES
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,15 @@ class Settings:
     lease_ttl_s: int = 30
     """After this time without a sign of life, another replica takes over the ingests."""
 
+    ingests_at_once: int = 2
+    """Ingests that one replica works at together."""
+
+    shard_bytes: int = SHARD_BYTES
+    """A shard is closed when it has grown to this."""
+
+    quota_bytes: int | None = None
+    """What all versions and uploads may take in the store; None sets no limit."""
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Raise SettingsError naming the variable that is missing or makes no sense."""
@@ -30,4 +40,7 @@ class Settings:
             work_dir=Path(required(environ, "PERISCOPE_WORK_DIR")).absolute(),
             admin_token=environ.get("PERISCOPE_ADMIN_TOKEN") or None,
             lease_ttl_s=whole_number(environ, "PERISCOPE_LEASE_TTL_S", cls.lease_ttl_s),
+            ingests_at_once=whole_number(environ, "PERISCOPE_INGESTS_AT_ONCE", cls.ingests_at_once),
+            shard_bytes=whole_number(environ, "PERISCOPE_SHARD_BYTES", cls.shard_bytes),
+            quota_bytes=whole_number(environ, "PERISCOPE_DATASET_QUOTA_BYTES", 0) or None,
         )

@@ -6,12 +6,16 @@ repeated ingest stores nothing twice. An index tells where each file's bytes lie
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, Any
+
+from periscope.blobs import BlobRef
 
 SHARD_BYTES = 256 << 20
 
@@ -49,53 +53,90 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A finished shard on local disk."""
+    """A finished shard on local disk, and where in it everything lies."""
 
     path: Path
-    images: int
+    ref: BlobRef
+    entries: list[IndexEntry]
 
 
-def write_shards(
-    pictures: list[Picture],
-    folder: Path,
-    name: str,
-    entries: list[IndexEntry],
-    shard_bytes: int = SHARD_BYTES,
-) -> Iterator[ShardFile]:
-    """Write shards one after another, filling ``entries``; the caller may remove each before the next."""
-    number, start = 0, 0
-    while start < len(pictures):
-        path = folder / f"{name}-{number:05d}.tar"
-        begun = len(entries)
-        with path.open("wb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            while start < len(pictures) and (len(entries) == begun or raw.tell() < shard_bytes):
-                entries.append(_add(tar, raw, pictures[start], number))
-                start += 1
-        yield ShardFile(path, len(entries) - begun)
-        number += 1
+def plan_shards(pictures: Sequence[Picture], shard_bytes: int = SHARD_BYTES) -> list[range]:
+    """Which pictures go into which shard: as many as it takes to fill ``shard_bytes``, at least one."""
+    plan, start, filled = [], 0, 0
+    for number, picture in enumerate(pictures):
+        if filled >= shard_bytes:
+            plan.append(range(start, number))
+            start, filled = number, 0
+        filled += sum(_member_bytes(name, path.stat().st_size) for name, path in _members(picture))
+    return [*plan, range(start, len(pictures))] if pictures else []
 
 
-def index_lines(entries: list[IndexEntry]) -> bytes:
+def write_shard(pictures: Sequence[Picture], path: Path, number: int) -> ShardFile:
+    """Write one shard; its hash is made on the way."""
+    entries = []
+    with path.open("wb") as raw:
+        hashed = _Hashed(raw)
+        with tarfile.open(fileobj=hashed, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            for picture in pictures:
+                entries.append(_add(tar, hashed, picture, number))
+                tar.members.clear()  # type: ignore[attr-defined] # It would keep them all; untyped.
+    return ShardFile(path, BlobRef(hashed.sha256.hexdigest(), hashed.tell()), entries)
+
+
+def index_lines(entries: Iterable[IndexEntry]) -> bytes:
     """The index: one JSON object a line, in the shards' order."""
     return b"".join(json.dumps(asdict(entry), sort_keys=True).encode() + b"\n" for entry in entries)
 
 
-def _add(tar: tarfile.TarFile, raw: io.BufferedWriter, picture: Picture, shard: int) -> IndexEntry:
-    image, label = picture.image_path.read_bytes(), picture.label_path.read_bytes()
-    suffix = Path(picture.filename).suffix.lower()
-    image_offset = _add_file(tar, raw, f"{picture.key}{suffix}", image)
-    label_offset = _add_file(tar, raw, f"{picture.key}.txt", label)
+class _Hashed(io.RawIOBase):
+    """A file that is written from its beginning to its end."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        super().__init__()
+        self._raw = raw
+        self._written_bytes = 0
+        self.sha256 = hashlib.sha256()
+
+    def write(self, body: Any) -> int:
+        self.sha256.update(body)
+        self._written_bytes += len(body)
+        return self._raw.write(body)
+
+    def tell(self) -> int:
+        return self._written_bytes
+
+
+def _members(picture: Picture) -> Iterator[tuple[str, Path]]:
+    yield f"{picture.key}{Path(picture.filename).suffix.lower()}", picture.image_path
+    yield f"{picture.key}.txt", picture.label_path
+
+
+def _add(tar: tarfile.TarFile, file: _Hashed, picture: Picture, shard: int) -> IndexEntry:
+    (image_offset, image_size), (label_offset, label_size) = (
+        _add_file(tar, file, name, path) for name, path in _members(picture)
+    )
     return IndexEntry(
         picture.key, picture.filename, picture.width, picture.height, shard,
-        image_offset, len(image), label_offset, len(label), picture.boxes, picture.sha256,
+        image_offset, image_size, label_offset, label_size, picture.boxes, picture.sha256,
     )  # fmt: skip
 
 
-def _add_file(tar: tarfile.TarFile, raw: io.BufferedWriter, name: str, content: bytes) -> int:
-    """Add a member with a fixed header; return where its content begins."""
+def _add_file(tar: tarfile.TarFile, file: _Hashed, name: str, path: Path) -> tuple[int, int]:
+    """Add a member with a fixed header; return where its content begins, and its size."""
     info = tarfile.TarInfo(name)
-    info.size = len(content)
-    info.mode = 0o644
-    tar.addfile(info, io.BytesIO(content))
-    padded = -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-    return raw.tell() - padded
+    info.size, info.mode = path.stat().st_size, 0o644
+    with path.open("rb") as content:
+        tar.addfile(info, content)
+    return file.tell() - _padded(info.size), info.size
+
+
+def _member_bytes(name: str, size_bytes: int) -> int:
+    """What a file takes in a shard: a longer name takes blocks of its own."""
+    header = tarfile.BLOCKSIZE
+    if len(name.encode()) > tarfile.LENGTH_NAME:
+        header = len(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+    return header + _padded(size_bytes)
+
+
+def _padded(size_bytes: int) -> int:
+    return -(-size_bytes // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE

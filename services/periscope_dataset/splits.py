@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from detectnet.classes import DONTCARE, ClassMap
-from periscope_dataset.checking import CheckedImage, CheckedLabel, Rules, Verdict, check_image, check_label
+from periscope_dataset.checking import CheckedImage, CheckedLabel, Rules, Verdict
 from periscope_dataset.findings import Finding, Findings, IngestRefused
-from periscope_dataset.layout import KINDS, LABEL_SUFFIX, SPLITS, Place
+from periscope_dataset.layout import ALL_SPLITS, KINDS, LABEL_SUFFIX, SPLITS, Place
 from periscope_dataset.shards import Picture
 
 MAX_CLASSES = 256
@@ -25,19 +25,29 @@ class SplitFiles:
 
     images: dict[str, CheckedImage] = field(default_factory=dict)
     labels: dict[str, CheckedLabel] = field(default_factory=dict)
-    bad: set[tuple[str, str]] = field(default_factory=set)
-    """Kind and key of files that have errors of their own."""
+    unlabelled: set[str] = field(default_factory=set)
+    """Keys of pictures without a label, which only a test set may have."""
+    bad: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Paths by kind and key of files that have errors of their own."""
+
+    def path_of(self, kind: str, key: str) -> str | None:
+        """The member that was entered, as the archive names it."""
+        entered = self.images.get(key) if kind == "images" else self.labels.get(key)
+        return entered.path if entered is not None else self.bad.get((kind, key))
 
 
 class Content:
     """All files of one archive, entered one after another."""
 
-    def __init__(self, rules: Rules, findings: Findings) -> None:
-        self.splits = {name: SplitFiles() for name in SPLITS}
-        self._rules = rules
+    def __init__(self, rules: Rules, findings: Findings, folder: Path) -> None:
+        """``folder`` is where the files lie."""
+        self.splits = {name: SplitFiles() for name in ALL_SPLITS}
+        self.rules = rules
+        self.classes: ClassMap | None = rules.mapping.classes
+        """Known in the end; None where nothing is labelled."""
         self._findings = findings
+        self._folder = folder
         self._root: str | None = None
-        self._seen: dict[tuple[str, str, str], str] = {}
 
     def accepts(self, path: str, place: Place) -> bool:
         """Whether a member is to be checked; what is wrong with its place is noted.
@@ -54,23 +64,19 @@ class Content:
         if place.key is None:
             self._findings.warn(_stray(path, place))
             return False
-        first = self._seen.setdefault((place.split, place.kind, place.key), path)
-        if first != path:
-            message = f"{place.split} has two {place.kind} named {place.key!r}: {first} and {path}"
-            advice = "give every picture of a split a name of its own"
-            self._findings.error(Finding("duplicate_name", message, advice, path))
-        return first == path
+        return True
 
-    def check(self, path: str, place: Place, file: Path) -> Verdict:
-        """Look at a file; may be called by several threads."""
-        check = check_image if place.kind == "images" else check_label
-        return check(path, file, self._rules)
-
-    def enter(self, place: Place, verdict: Verdict) -> None:
-        """Keep what was found."""
+    def enter(self, path: str, place: Place, verdict: Verdict) -> None:
+        """Keep what was found of an accepted member."""
         if place.key is None:
             return  # accepts() sorts them out.
         files = self.splits[place.split]
+        first = files.path_of(place.kind, place.key)
+        if first is not None:
+            message = f"{place.split} has two {place.kind} named {place.key!r}: {first} and {path}"
+            advice = "give every picture of a split a name of its own"
+            self._findings.error(Finding("duplicate_name", message, advice, path))
+            return
         for finding in verdict.errors:
             self._findings.error(finding)
         for finding in verdict.warnings:
@@ -80,10 +86,10 @@ class Content:
         elif isinstance(verdict.fact, CheckedLabel):
             files.labels[place.key] = verdict.fact
         else:
-            files.bad.add((place.kind, place.key))
+            files.bad[place.kind, place.key] = path
 
-    def finish(self) -> ClassMap | None:
-        """Judge the whole, and return the classes; None when there are errors.
+    def finish(self, *, unlabelled: bool = False) -> bool:
+        """Judge the whole and settle the classes; False when there are errors.
 
         Raises:
             IngestRefused: there is no folder of a data set at all.
@@ -91,30 +97,48 @@ class Content:
         if self._root is None:
             message = "the archive has no folders train/images and train/labels"
             raise IngestRefused(Finding("layout", message, ADVICE))
+        self._complete_test()
+        for name in () if unlabelled else SPLITS:
+            _require_pictures(name, self.splits[name], self._findings)
         for name, files in self.splits.items():
             _join(name, files, self._findings)
-        if self._findings.error_count:
-            return None  # Whatever else would be found may follow from these.
-        classes = self._rules.classes or _classes_of(self.splits, self._findings)
-        if classes is not None:
-            for name, files in self.splits.items():
-                _require_boxes(name, files, classes, self._findings)
-        return None if self._findings.error_count else classes
+        # Whatever else would be found may follow from these.
+        if not self._findings.error_count and not unlabelled:
+            self.classes = self.classes or _classes_of(self.splits, self._findings)
+        if self.classes is not None and not self._findings.error_count and not unlabelled:
+            for name in SPLITS:
+                _require_boxes(name, self.splits[name], self.classes, self._findings)
+        return not self._findings.error_count
+
+    def _complete_test(self) -> None:
+        """A test picture needs no label: an empty one stands in for it."""
+        files = self.splits["test"]
+        empty = self._folder / "no-label"
+        empty.touch()
+        for key in files.images.keys() - files.labels.keys():
+            if ("labels", key) not in files.bad:
+                files.labels[key] = CheckedLabel(
+                    files.images[key].path, empty.name, {}, {}, (0.0, 0), (0.0, 0)
+                )
+                files.unlabelled.add(key)
 
 
-def pictures_of(files: SplitFiles) -> list[Picture]:
-    """The split's pictures in order of their keys."""
+def pictures_of(files: SplitFiles, folder: Path) -> list[Picture]:
+    """The split's pictures in order of their keys; ``folder`` holds their files."""
     return [
         Picture(
-            key, Path(image.path).name, image.file, files.labels[key].file, image.width, image.height,
+            key, Path(image.path).name, folder / image.file, folder / files.labels[key].file,
+            image.width, image.height,
             sum(n for kind, n in files.labels[key].objects.items() if kind != DONTCARE), image.sha256,
         )
         for key, image in sorted(files.images.items())
     ]  # fmt: skip
 
 
-def statistics_of(splits: dict[str, SplitFiles], classes: ClassMap) -> dict[str, Any]:
+def statistics_of(splits: dict[str, SplitFiles], classes: ClassMap | None) -> dict[str, Any]:
     """What the manifest tells of the labels."""
+    if classes is None:
+        return {"boxes_per_class": {name: {} for name in splits}, "val_boxes_below_min_size": {}}
     return {
         "boxes_per_class": {name: _count(files, classes, "objects") for name, files in splits.items()},
         "val_boxes_below_min_size": _count(splits["val"], classes, "small"),
@@ -137,11 +161,14 @@ def _stray(path: str, place: Place) -> Finding:
     return Finding("ignored", "the file is no label, or lies too deep", advice, path)
 
 
+def _require_pictures(name: str, files: SplitFiles, findings: Findings) -> None:
+    if not files.images and not any(kind == "images" for kind, _ in files.bad):
+        findings.error(Finding("empty_split", f"the archive has no {name} pictures", ADVICE))
+
+
 def _join(name: str, files: SplitFiles, findings: Findings) -> None:
     """Note pictures without label and labels without picture; the latter count no further."""
     bad_images, bad_labels = ({key for kind, key in files.bad if kind == wanted} for wanted in KINDS)
-    if not files.images and not bad_images:
-        findings.error(Finding("empty_split", f"the archive has no {name} pictures", ADVICE))
     for key in sorted(files.images.keys() - files.labels.keys() - bad_labels):
         advice = f"add {name}/labels/{key}.txt; an empty file says that nothing is on the picture"
         message = "the picture has no label file"

@@ -14,12 +14,15 @@ class UnknownClass(ValueError):
 class ClassMap:
     """Names in coverage order, with aliases. Types are compared lower-cased, as DIGITS does."""
 
-    def __init__(self, names: Sequence[str], aliases: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str], aliases: Mapping[str, str] | None = None, *, may_be_empty: bool = False
+    ) -> None:
+        """Raises ValueError for a class that is listed twice, and for no class unless it ``may_be_empty``."""
         cleaned = [name.strip().lower() for name in names]
         self.names: tuple[str, ...] = tuple(name for name in cleaned if name and name != DONTCARE)
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"a class is listed twice: {', '.join(self.names)}")
-        if not self.names:
+        if not self.names and not may_be_empty:
             raise ValueError("there is no class; list at least one beside dontcare")
         self._index: dict[str, int | None] = {name: index for index, name in enumerate(self.names)}
         self._index[DONTCARE] = None

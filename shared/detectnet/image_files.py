@@ -16,6 +16,8 @@ MAX_PIXELS = 100_000_000
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_PNG_SAMPLES = {0: 1, 2: 3}
+"""By colour type; the others may have transparency, and come as four."""
 _PPM_HEADER = re.compile(rb"P([2356])(?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})")
 
 
@@ -40,6 +42,23 @@ def require_sound_file(body: bytes) -> tuple[int, int]:
                 )
             return width, height
     raise ImageError("the file is no PNG, JPEG, BMP or PPM picture; save it again as PNG or JPEG")
+
+
+def decoding_bytes(body: bytes) -> int:
+    """At most so much memory is taken while ``decode_image`` works on a sound file. Raises as before."""
+    width, height = require_sound_file(body)
+    return width * height * _pixel_bytes(body)
+
+
+def _pixel_bytes(body: bytes) -> int:
+    """Of a pixel as the decoder gives it, and of three more bytes where that is not the form asked for."""
+    if body.startswith(b"\x89PNG"):
+        depth, kind = body[24], body[25]
+        samples = _PNG_SAMPLES.get(kind, 4)
+        return (samples * 2 if depth > 8 else samples) + (3 if samples != 3 else 0)
+    if body.startswith(b"\xff\xd8"):
+        return 4
+    return 7
 
 
 def _png_size(body: bytes) -> tuple[int, int]:

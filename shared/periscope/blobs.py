@@ -39,10 +39,17 @@ def put_blob(store: ObjectStore, body: bytes, *, content_type: str = "applicatio
 
 
 def put_blob_file(
-    store: ObjectStore, path: Path, *, content_type: str = "application/octet-stream"
+    store: ObjectStore,
+    path: Path,
+    *,
+    content_type: str = "application/octet-stream",
+    known: BlobRef | None = None,
 ) -> BlobRef:
-    """Store a file of any size, unless its content is there already. Raises as ``put_blob``."""
-    ref = hash_file(path)
+    """Store a file of any size, unless its content is there already; ``known`` saves hashing it again.
+
+    Raises as ``put_blob``.
+    """
+    ref = known or hash_file(path)
     if not _is_stored(store, ref):
         store.put_file(ref.key, path, content_type=content_type)
         _require_stored(store, ref)

@@ -36,9 +36,32 @@ def upload(upload_id: str) -> str:
     return f"uploads/{upload_id}"
 
 
+INGESTS = "ingests/"
+"""What ingests have done so far."""
+
+
+def ingest_prefix(ingest_id: str) -> str:
+    """What one ingest has done so far; removed when it has ended."""
+    return f"{INGESTS}{ingest_id}/"
+
+
+def ingest_record(ingest_id: str, name: str) -> str:
+    """One piece of it."""
+    return f"{ingest_prefix(ingest_id)}{name}"
+
+
+IMPORTS = "imports/"
+"""Where people put folders of pictures and labels by means of their own; ingests may read below it."""
+
+
+def all_versions_prefix(kind: str) -> str:
+    """All version manifests of all datasets or models."""
+    return f"versions/{kind}/"
+
+
 def versions_prefix(kind: str, owner_id: str) -> str:
     """All version manifests of one dataset or model."""
-    return f"versions/{kind}/{owner_id}/"
+    return f"{all_versions_prefix(kind)}{owner_id}/"
 
 
 def version(kind: str, owner_id: str, number: int) -> str:

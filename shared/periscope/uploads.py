@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -67,8 +67,24 @@ class Uploads:
         return self._answer(self._documents.create(KIND, body, upload_id))
 
     def get(self, upload_id: str, owner_id: str) -> dict[str, Any]:
-        """The upload with fresh URLs, to go on with it. Raises UnknownUpload."""
-        return self._answer(self._load(upload_id, owner_id))
+        """The upload with fresh URLs and what has arrived, to go on with it. Raises UnknownUpload."""
+        document = self._load(upload_id, owner_id)
+        try:
+            parts = self._store.list_parts(keys.upload(upload_id), document.body["store_upload_id"])
+        except InvalidUpload:
+            parts = []  # It is whole, and perhaps nobody has asked for its ingest yet.
+        return self._answer(document) | {"received": [asdict(part) for part in parts]}
+
+    def open_of(self, owner_id: str) -> list[Document]:
+        """Uploads of one owner that were begun and may still be gone on with, oldest first."""
+        now = utc_now()
+        return [
+            document
+            for document in self._documents.list(KIND)
+            if document.body["owner_id"] == owner_id
+            and document.body["etag"] is None
+            and from_rfc3339(document.body["expires_at"]) > now
+        ]
 
     def finish(self, upload_id: str, owner_id: str) -> FinishedUpload:
         """Complete the upload in the store; a second call answers the same.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from periscope.wire.base import RequestModel, ResponseModel
+from periscope.wire.ingest_options import IngestOptions
 
-Side = Annotated[int, Field(ge=1, le=16384)]
-ClassName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S+$")]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
 MAX_UPLOAD_BYTES = 1 << 40
 
@@ -18,6 +17,7 @@ class DatasetRequest(RequestModel):
     """A new data set, still without a version."""
 
     name: str = Field(pattern=NAME_PATTERN, description="Unique; letters, digits and . _ - or space")
+    group: str | None = Field(None, max_length=100, description="What it is listed with")
 
 
 class DatasetResponse(ResponseModel):
@@ -25,6 +25,7 @@ class DatasetResponse(ResponseModel):
 
     id: str
     name: str
+    group: str | None = None
     created_at: str
     latest_version: int | None = None
 
@@ -51,6 +52,31 @@ class UploadPart(ResponseModel):
     size_bytes: int
 
 
+class ReceivedPart(ResponseModel):
+    """One piece that has arrived."""
+
+    number: int
+    size_bytes: int
+    etag: str = Field(description="Of most stores, the MD5 of the piece")
+
+
+class OpenUpload(ResponseModel):
+    """An upload that was begun and not finished."""
+
+    upload_id: str
+    filename: str
+    size_bytes: int
+    created_at: str
+    expires_at: str
+
+
+class OpenUploadList(ResponseModel):
+    """One page of unfinished uploads, oldest first."""
+
+    items: list[OpenUpload]
+    next_page_token: str | None = None
+
+
 class UploadResponse(ResponseModel):
     """Where to send the archive."""
 
@@ -61,42 +87,23 @@ class UploadResponse(ResponseModel):
     created_at: str
     expires_at: str
     parts: list[UploadPart]
-
-
-class Size(RequestModel):
-    """Width and height in pixels."""
-
-    width: Side
-    height: Side
-
-
-class IngestOptions(RequestModel):
-    """How the archive is to be understood. Pictures are kept as they came; sizes take effect in training."""
-
-    classes: list[ClassName] | None = Field(
-        None,
-        max_length=256,
-        description="In coverage order, dontcare implied; default: those in the labels",
-    )
-    pad: Size | None = Field(None, description="Pad at the right and bottom to this size, before the resize")
-    resize: Size | None = Field(None, description="Squash to this size; multiples of 16")
-    val_min_box_size: int = Field(
-        25, ge=0, le=16384, description="Validation objects narrower or lower than this become don't care"
-    )
-    val_ratio: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Where the archive has no validation: the share of pictures to take for it",
-    )
-    group_by: Literal["picture", "folder"] = Field(
-        "picture", description="What val_ratio keeps together: with folder, all pictures of a folder"
-    )
+    received: list[ReceivedPart] = Field(default=[], description="What has arrived; send the rest")
 
 
 class FinalizeRequest(RequestModel):
     """Says that the archive is whole."""
 
+    options: IngestOptions = Field(default_factory=lambda: IngestOptions.model_validate({}))
+
+
+class ImportRequest(RequestModel):
+    """Pictures and labels that lie in the bucket already."""
+
+    prefix: str = Field(
+        pattern=r"^imports/[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*/$",
+        max_length=500,
+        description="A folder below imports/, with / at its end; all objects below it are read",
+    )
     options: IngestOptions = Field(default_factory=lambda: IngestOptions.model_validate({}))
 
 
@@ -137,8 +144,11 @@ class IngestResponse(ResponseModel):
 
     id: str
     dataset_id: str
-    state: Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED"]
+    state: Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
     progress: float
+    stage: str | None = Field(None, description="download, unpack, check, lint or store")
+    eta_s: float | None = Field(None, description="Seconds to go, as far as known")
+    notes: list[str] = Field(default=[], description="Options that were given and have no effect")
     version: int | None
     errors: list[IngestError]
     error_count: int
@@ -147,6 +157,13 @@ class IngestResponse(ResponseModel):
     findings: list[LintFinding] = Field(default=[], description="Everything, by code, errors first")
     created_at: str
     updated_at: str
+
+
+class IngestList(ResponseModel):
+    """One page of ingests, oldest first."""
+
+    items: list[IngestResponse]
+    next_page_token: str | None = None
 
 
 class VersionList(ResponseModel):

@@ -61,7 +61,7 @@ class House:
 
 
 def open_house(store: MemoryStore, folder: Path) -> House:
-    service = create_service(Settings(folder, TOKEN), store, "holder")
+    service = create_service(Settings(folder, TOKEN, shard_bytes=Settings.shard_bytes), store, "holder")
     return House(store, service, service.app.test_client())
 
 

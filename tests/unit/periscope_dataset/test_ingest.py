@@ -131,7 +131,7 @@ BROKEN = {
     "a link in a zip": (with_zip_link(), "link", "train/images/link.png", None),
     "a link in a tar": (with_tar_link(), "link", "train/images/link.png", None),
     "a device in a tar": (with_tar_link(tarfile.FIFOTYPE), "link", "train/images/link.png", None),
-    "a bomb": (with_zip_claims(file_size=200 << 20), "bomb", None, None),
+    "a bomb": (with_zip_claims(file_size=100 << 20), "bomb", None, None),
     "a member that unpacks to gigabytes": (
         with_zip_claims(file_size=1 << 30), "member_too_big", "train/images/000.png", None,
     ),

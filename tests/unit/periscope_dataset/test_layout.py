@@ -33,7 +33,7 @@ def test_a_file_of_neither_sort_has_no_key(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "README", "train/images", "images/1.png", "train/1.png", "test/images/1.png",
+        "README", "train/images", "images/1.png", "train/1.png", "tests/images/1.png",
         "__MACOSX/train/images/1.png", "train/images/._1.png", "train/images/.DS_Store",
     ],
 )  # fmt: skip

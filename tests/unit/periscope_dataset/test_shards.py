@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from periscope.blobs import hash_file
 from periscope_dataset.index import Index
-from periscope_dataset.shards import IndexEntry, Picture, index_lines, write_shards
+from periscope_dataset.shards import IndexEntry, Picture, index_lines, plan_shards, write_shard
 
 
 def pictures(folder: Path, count: int, size_bytes: int = 3000) -> list[Picture]:
@@ -23,10 +24,13 @@ def pictures(folder: Path, count: int, size_bytes: int = 3000) -> list[Picture]:
 
 
 def shards_of(made: list[Picture], folder: Path, shard_bytes: int) -> tuple[list[bytes], list[IndexEntry]]:
-    entries: list[IndexEntry] = []
-    return [
-        shard.path.read_bytes() for shard in write_shards(made, folder, "train", entries, shard_bytes)
-    ], entries
+    shards = [
+        write_shard([made[place] for place in part], folder / f"train-{number}.tar", number)
+        for number, part in enumerate(plan_shards(made, shard_bytes))
+    ]
+    for shard in shards:
+        assert shard.ref == hash_file(shard.path)
+    return [shard.path.read_bytes() for shard in shards], [e for shard in shards for e in shard.entries]
 
 
 def test_the_index_tells_where_the_bytes_lie(tmp_path: Path) -> None:
@@ -42,9 +46,9 @@ def test_the_index_tells_where_the_bytes_lie(tmp_path: Path) -> None:
 
 
 def test_a_shard_is_a_tar_of_pictures_each_followed_by_its_label(tmp_path: Path) -> None:
-    write = write_shards(pictures(tmp_path, 3), tmp_path, "train", [], 1 << 20)
+    shard = write_shard(pictures(tmp_path, 3), tmp_path / "train.tar", 0)
 
-    with tarfile.open(next(write).path) as tar:
+    with tarfile.open(shard.path) as tar:
         assert tar.getnames() == ["000.png", "000.txt", "001.png", "001.txt", "002.png", "002.txt"]
 
 
@@ -64,8 +68,7 @@ def test_a_picture_larger_than_a_shard_has_one_of_its_own(tmp_path: Path) -> Non
 
 @pytest.fixture
 def index(tmp_path: Path) -> Index:
-    entries: list[IndexEntry] = []
-    list(write_shards(pictures(tmp_path, 9), tmp_path, "train", entries))
+    entries = write_shard(pictures(tmp_path, 9), tmp_path / "train.tar", 0).entries
     return Index(index_lines(entries))
 
 

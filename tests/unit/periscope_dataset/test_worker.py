@@ -15,7 +15,7 @@ from periscope.clock import to_rfc3339, utc_now
 from periscope.documents import Documents
 from periscope.lease import Lease
 from periscope.store import StoreUnavailable
-from periscope_dataset import holding, ingest, worker
+from periscope_dataset import holding, storing, worker
 from periscope_dataset.holding import HeldLease, LeaseLost, WorkFolder, WorkFolderTaken
 from periscope_dataset.rules import INGESTS, is_of_no_more_use
 from periscope_dataset.worker import IngestWorker
@@ -60,13 +60,13 @@ def test_a_worker_that_dies_after_publishing_does_not_publish_twice(
     assert len(house.store.keys(keys.versions_prefix("datasets", dataset_id))) == 1
 
 
-@pytest.mark.parametrize("call", ["put_blob", "put_blob_file", "unpack", "index_lines"])
+@pytest.mark.parametrize("call", ["put_blob", "put_blob_file", "write_shard", "index_lines"])
 def test_a_worker_that_dies_on_the_way_leaves_no_version_and_begins_anew(
     house: House, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     dataset_id, ingest_id = queued(house)
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, call, die)
+        patch.setattr(storing, call, die)
         with pytest.raises(Died):
             house.worker.step()
     assert house.store.keys("versions/") == []
@@ -85,7 +85,7 @@ def test_a_replica_that_was_overtaken_while_it_published_adds_no_second_version(
 
     def overtaken(owner_id: str, make_manifest: Any) -> Any:
         # Between its last look at the lease and the claim, another replica does the whole ingest.
-        Lease(Documents(house.store), worker.LEASE, "holder", 30).release()
+        Lease(Documents(house.store), ingest_id, "holder", 30).release()
         other_worker(house, tmp_path).step()
         return publish(owner_id, make_manifest)
 
@@ -114,7 +114,7 @@ def test_an_ingest_that_another_replica_ended_stays_as_it_is(
 
 def test_a_replica_without_the_lease_waits(house: House, tmp_path: Path) -> None:
     _, ingest_id = queued(house)
-    Lease(Documents(house.store), worker.LEASE, "another", 30).acquire()
+    Lease(Documents(house.store), ingest_id, "another", 30).acquire()
 
     assert house.worker.step() == 10
     assert state_of(house, ingest_id)["state"] == "QUEUED"
