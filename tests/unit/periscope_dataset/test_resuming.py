@@ -146,7 +146,10 @@ def test_notes_of_other_options_or_another_source_are_passed_over(memory_store: 
     assert Journal(memory_store, "one", "source", {"pad": None}).load("checked/0") is None
 
 
-def test_who_gets_on_a_little_each_time_is_not_given_up(house: House) -> None:
+def test_who_gets_on_a_little_each_time_is_not_given_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "AT_ONCE", 1)
     dataset_id = house.dataset()
     house.finalize(dataset_id, house.upload(dataset_id, as_zip(healthy())))
     for _ in range(worker.MAX_ATTEMPTS + 2):
