@@ -28,7 +28,7 @@ from periscope_dataset.browsing import Gallery, UnknownImage
 from periscope_dataset.export_routes import export_routes
 from periscope_dataset.exporting import Exporter, TooManyExports
 from periscope_dataset.holding import WorkFolder
-from periscope_dataset.ingest_routes import ingest_routes
+from periscope_dataset.ingest_routes import ingest_routes, upload_routes
 from periscope_dataset.label_routes import label_routes
 from periscope_dataset.options import BadOptions
 from periscope_dataset.quota import Quota, QuotaExceeded
@@ -88,7 +88,8 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
     app.register_api(dataset_routes(api))
     app.register_api(version_routes(api))
     app.register_api(label_routes(api))
-    app.register_api(ingest_routes(api.catalogue, quota, wake))
+    app.register_api(upload_routes(api))
+    app.register_api(ingest_routes(api))
     app.register_api(export_routes(api.catalogue, Exporter(store, settings.work_dir)))
     map_errors(
         app,

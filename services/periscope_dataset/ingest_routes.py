@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 
 from flask import Response
@@ -13,70 +12,123 @@ from periscope.web.idempotency import idempotent
 from periscope.web.pages import page
 from periscope.wire.base import PageQuery
 from periscope.wire.datasets import (
+    FinalizeRequest,
     ImportRequest,
     IngestList,
     IngestResponse,
     OpenUpload,
     OpenUploadList,
+    UploadRequest,
     UploadResponse,
 )
 from periscope_dataset.options import understood
-from periscope_dataset.quota import Quota
-from periscope_dataset.routes import DATASETS, DatasetPath, IngestPath, UploadPath, answer, ingest_answer
-from periscope_dataset.rules import Catalogue
+from periscope_dataset.routes import (
+    DATASETS,
+    Api,
+    DatasetPath,
+    IngestPath,
+    UploadPath,
+    WaitQuery,
+    answer,
+    ingest_answer,
+)
+from periscope_dataset.rules import FINAL_STATES
+
+BASE = "/v1/datasets/<dataset_id>"
 
 
-def ingest_routes(catalogue: Catalogue, quota: Quota, wake: Callable[[], None]) -> APIBlueprint:
-    """Uploads and ingests."""
-    routes = APIBlueprint("ingests", __name__, abp_tags=[DATASETS])
-    base = "/v1/datasets/<dataset_id>"
+def upload_routes(api: Api) -> APIBlueprint:
+    """Send an archive, in as many goes as it takes."""
+    routes = APIBlueprint("uploads", __name__, abp_tags=[DATASETS])
 
-    @routes.get(f"{base}/uploads", responses={HTTPStatus.OK: OpenUploadList})
+    @routes.post(f"{BASE}/uploads", responses={HTTPStatus.CREATED: UploadResponse})
+    @requires("editor")
+    @idempotent
+    def create_upload(path: DatasetPath, body: UploadRequest) -> Response:
+        """Get URLs to send an archive to, straight into the store."""
+        api.catalogue.get(path.dataset_id)
+        api.quota.require_room(body.size_bytes)
+        upload = api.catalogue.uploads.create("datasets", path.dataset_id, body.filename, body.size_bytes)
+        return answer(UploadResponse.model_validate(upload), HTTPStatus.CREATED)
+
+    @routes.post(
+        f"{BASE}/uploads/<string:upload_id>:finalize",
+        responses={HTTPStatus.ACCEPTED: IngestResponse},
+    )
+    @requires("editor")
+    def finalize_upload(path: UploadPath, body: FinalizeRequest) -> Response:
+        """Say that the archive is whole and how to understand it; its ingest begins."""
+        api.catalogue.get(path.dataset_id)
+        options, notes = understood(body.options.model_dump(), body.options.model_fields_set)
+        ingest = api.catalogue.begin_ingest(path.dataset_id, path.upload_id, options, notes)
+        api.wake()
+        location = f"/v1/datasets/{path.dataset_id}/ingests/{ingest.id}"
+        return answer(ingest_answer(ingest), HTTPStatus.ACCEPTED, location)
+
+    @routes.get(f"{BASE}/uploads", responses={HTTPStatus.OK: OpenUploadList})
     @requires("viewer")
     def list_uploads(path: DatasetPath, query: PageQuery) -> Response:
         """Uploads that were begun and not finished, oldest first."""
-        catalogue.get(path.dataset_id)
-        found = catalogue.uploads.open_of(path.dataset_id)
+        api.catalogue.get(path.dataset_id)
+        found = api.catalogue.uploads.open_of(path.dataset_id)
         chosen, token = page(found, query.page_size, query.page_token, lambda document: document.id)
         items = [OpenUpload.model_validate({"upload_id": item.id, **item.body}) for item in chosen]
         return answer(OpenUploadList(items=items, next_page_token=token))
 
-    @routes.get(f"{base}/uploads/<string:upload_id>", responses={HTTPStatus.OK: UploadResponse})
+    @routes.get(f"{BASE}/uploads/<string:upload_id>", responses={HTTPStatus.OK: UploadResponse})
     @requires("editor")
     def get_upload(path: UploadPath) -> Response:
         """What has arrived, and fresh URLs to go on with."""
-        upload = catalogue.uploads.get(path.upload_id, path.dataset_id)
+        upload = api.catalogue.uploads.get(path.upload_id, path.dataset_id)
         return answer(UploadResponse.model_validate(upload))
 
-    @routes.get(f"{base}/ingests", responses={HTTPStatus.OK: IngestList})
+    return routes
+
+
+def ingest_routes(api: Api) -> APIBlueprint:
+    """What becomes of archives and folders."""
+    routes = APIBlueprint("ingests", __name__, abp_tags=[DATASETS])
+
+    @routes.get(f"{BASE}/ingests/<ingest_id>", responses={HTTPStatus.OK: IngestResponse})
+    @requires("viewer")
+    def get_ingest(path: IngestPath, query: WaitQuery) -> Response:
+        """How an ingest stands, and every error it found."""
+        ingest = api.polls.wait(
+            lambda: api.catalogue.ingest(path.dataset_id, path.ingest_id),
+            lambda seen: seen.body["state"] in FINAL_STATES,
+            float(query.wait.removesuffix("s")),
+        )
+        return answer(ingest_answer(ingest))
+
+    @routes.get(f"{BASE}/ingests", responses={HTTPStatus.OK: IngestList})
     @requires("viewer")
     def list_ingests(path: DatasetPath, query: PageQuery) -> Response:
         """All ingests, oldest first."""
-        catalogue.get(path.dataset_id)
-        found = catalogue.ingests(path.dataset_id)
+        api.catalogue.get(path.dataset_id)
+        found = api.catalogue.ingests(path.dataset_id)
         chosen, token = page(found, query.page_size, query.page_token, lambda document: document.id)
         return answer(IngestList(items=[ingest_answer(item) for item in chosen], next_page_token=token))
 
-    @routes.post(f"{base}/ingests", responses={HTTPStatus.ACCEPTED: IngestResponse})
+    @routes.post(f"{BASE}/ingests", responses={HTTPStatus.ACCEPTED: IngestResponse})
     @requires("editor")
     @idempotent
     def import_folder(path: DatasetPath, body: ImportRequest) -> Response:
         """Ingest pictures and labels that lie in the bucket already, below imports/."""
-        catalogue.get(path.dataset_id)
+        api.catalogue.get(path.dataset_id)
         options, notes = understood(body.options.model_dump(), body.options.model_fields_set)
-        quota.require_room(quota.size_of_prefix(body.prefix))
-        ingest = catalogue.begin_import(path.dataset_id, body.prefix, options, notes)
-        wake()
+        api.quota.require_room(api.quota.size_of_prefix(body.prefix))
+        ingest = api.catalogue.begin_import(path.dataset_id, body.prefix, options, notes)
+        api.wake()
         location = f"/v1/datasets/{path.dataset_id}/ingests/{ingest.id}"
         return answer(ingest_answer(ingest), HTTPStatus.ACCEPTED, location)
 
-    @routes.post(f"{base}/ingests/<string:ingest_id>:cancel", responses={HTTPStatus.OK: IngestResponse})
+    @routes.post(f"{BASE}/ingests/<string:ingest_id>:cancel", responses={HTTPStatus.OK: IngestResponse})
     @requires("editor")
     def cancel_ingest(path: IngestPath) -> Response:
         """End an ingest without a version."""
-        catalogue.get(path.dataset_id)
-        ended = catalogue.cancel(path.dataset_id, path.ingest_id)
-        wake()
+        api.catalogue.get(path.dataset_id)
+        ended = api.catalogue.cancel(path.dataset_id, path.ingest_id)
+        api.wake()
         return answer(ingest_answer(ended))
 
     return routes

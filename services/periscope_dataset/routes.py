@@ -22,19 +22,15 @@ from periscope.wire.datasets import (
     DatasetList,
     DatasetRequest,
     DatasetResponse,
-    FinalizeRequest,
     ImageList,
     ImageResponse,
     IngestResponse,
     LabelledObject,
-    UploadRequest,
-    UploadResponse,
     VersionList,
 )
 from periscope_dataset.browsing import Entry, Gallery, class_index
-from periscope_dataset.options import understood
 from periscope_dataset.quota import Quota
-from periscope_dataset.rules import FINAL_STATES, Catalogue
+from periscope_dataset.rules import Catalogue
 
 DATASETS = Tag(name="datasets", description="Data sets, their versions and pictures")
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".bmp": "image/bmp",
@@ -130,41 +126,6 @@ def dataset_routes(api: Api) -> APIBlueprint:
     def get_dataset(path: DatasetPath) -> Response:
         """One data set."""
         return answer(_dataset(api, api.catalogue.get(path.dataset_id)))
-
-    @routes.post("/v1/datasets/<dataset_id>/uploads", responses={HTTPStatus.CREATED: UploadResponse})
-    @requires("editor")
-    @idempotent
-    def create_upload(path: DatasetPath, body: UploadRequest) -> Response:
-        """Get URLs to send an archive to, straight into the store."""
-        api.catalogue.get(path.dataset_id)
-        api.quota.require_room(body.size_bytes)
-        upload = api.catalogue.uploads.create("datasets", path.dataset_id, body.filename, body.size_bytes)
-        return answer(UploadResponse.model_validate(upload), HTTPStatus.CREATED)
-
-    @routes.post(
-        "/v1/datasets/<dataset_id>/uploads/<string:upload_id>:finalize",
-        responses={HTTPStatus.ACCEPTED: IngestResponse},
-    )
-    @requires("editor")
-    def finalize_upload(path: UploadPath, body: FinalizeRequest) -> Response:
-        """Say that the archive is whole and how to understand it; its ingest begins."""
-        api.catalogue.get(path.dataset_id)
-        options, notes = understood(body.options.model_dump(), body.options.model_fields_set)
-        ingest = api.catalogue.begin_ingest(path.dataset_id, path.upload_id, options, notes)
-        api.wake()
-        location = f"/v1/datasets/{path.dataset_id}/ingests/{ingest.id}"
-        return answer(ingest_answer(ingest), HTTPStatus.ACCEPTED, location)
-
-    @routes.get("/v1/datasets/<dataset_id>/ingests/<ingest_id>", responses={HTTPStatus.OK: IngestResponse})
-    @requires("viewer")
-    def get_ingest(path: IngestPath, query: WaitQuery) -> Response:
-        """How an ingest stands, and every error it found."""
-        ingest = api.polls.wait(
-            lambda: api.catalogue.ingest(path.dataset_id, path.ingest_id),
-            lambda seen: seen.body["state"] in FINAL_STATES,
-            float(query.wait.removesuffix("s")),
-        )
-        return answer(ingest_answer(ingest))
 
     return routes
 
