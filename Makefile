@@ -18,7 +18,7 @@ RUN_KNOBS = $(if $(DATA),--data "$(DATA)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(
             $(if $(VAL_IMAGES),--val-images $(VAL_IMAGES))
 
 .PHONY: help setup run serve down status check format types imports test unit integration system test-agent \
-        test-cluster openapi bench chaos lock clean
+        test-cluster openapi bench learn chaos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ openapi: $(INSTALLED) ## Write the services' OpenAPI documents to docs/openapi
 
 bench: $(INSTALLED) ## Speed side by side with other ways of doing the same; for a quiet machine (ONLY=detectnet)
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.bench $(ONLY)
+
+learn: $(INSTALLED) ## Five seeds of the default recipe, six dead runs and what the doctor says of them (40 minutes)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.learn
 
 chaos: $(INSTALLED) ## 15 minutes of load while processes are killed and paused; then an audit (MINUTES=)
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES))

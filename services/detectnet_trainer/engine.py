@@ -24,6 +24,7 @@ from torch import nn
 from detectnet.learning_rate import solver_rate
 from detectnet.plan import make_plan
 from detectnet_trainer.batches import Batch, BatchMaker
+from detectnet_trainer.dataset import Split
 from detectnet_trainer.losses import detectnet_losses, total_loss
 from detectnet_trainer.model import DetectNet
 from detectnet_trainer.solver import make_solver, set_learning_rate
@@ -86,6 +87,11 @@ class Trainer:
     def mean(self) -> npt.NDArray[np.float32] | None:
         """What is subtracted from every picture; see BatchMaker."""
         return self._maker.mean
+
+    @property
+    def split(self) -> Split:
+        """The pictures that are trained on."""
+        return self._maker.split
 
     def learning_rate(self) -> float:
         """The rate of the next step."""

@@ -21,8 +21,8 @@ from detectnet.classes import ClassMap
 from detectnet.recipes import resolve_training
 from detectnet.sizes import require_grid_size
 from detectnet_trainer.checkpoint import dump_checkpoint, restore_checkpoint, write_durably
-from detectnet_trainer.collapse import CollapseAlarm
 from detectnet_trainer.dataset import build_folder_split, class_names_of_folder
+from detectnet_trainer.diagnosis import Diagnosis
 from detectnet_trainer.engine import StepReport
 from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.export import export_snapshot
@@ -84,7 +84,7 @@ class _Saver:
         self._size = size
         self._out = out
         self._say = say
-        self._alarm = CollapseAlarm()
+        self._diagnosis = Diagnosis(session)
         self._since_validation: list[StepReport] = []
 
     def go_on(self) -> None:
@@ -120,10 +120,12 @@ class _Saver:
         self._add_to_curves(_row(self._since_validation, evaluation))
         write_durably(self._out / CHECKPOINT, dump_checkpoint(trainer, session.training))
         self._since_validation = []
-        self.last = {"step": report.step, "epoch": report.epoch, **evaluation.as_dict()}
+        findings = self._diagnosis.examine(evaluation, report.epoch, report.step)
+        doctor = [finding.as_dict() for finding in findings]
+        self.last = {"step": report.step, "epoch": report.epoch, **evaluation.as_dict(), "doctor": doctor}
         self._say(_line(report, evaluation))
-        if (warning := self._alarm.check(evaluation, report.epoch)) is not None:
-            self._say(f"WARNING: {warning}")
+        for finding in findings:
+            self._say(f"WARNING: {finding}")
 
     def _add_to_curves(self, row: Row) -> None:
         path = self._out / CURVES
@@ -156,6 +158,8 @@ def _row(reports: list[StepReport], evaluation: Evaluation) -> Row:
             f"digits_map-{name}": score.digits_map,
             f"pooled_map-{name}": score.pooled_map,
         }
+    for name, precision in evaluation.average_precision.items():
+        row |= {f"coco_ap-{name}": precision.coco_ap, f"coco_ap50-{name}": precision.coco_ap50}
     return row
 
 

@@ -30,7 +30,7 @@ from detectnet.learning_rate import BadPolicy
 from detectnet.samples import BadData
 from detectnet.sizes import IllegalSize
 from detectnet_trainer.checkpoint import BadCheckpoint, restore_checkpoint
-from detectnet_trainer.collapse import CollapseAlarm
+from detectnet_trainer.diagnosis import Diagnosis
 from detectnet_trainer.engine import NotFinite, StepReport
 from detectnet_trainer.evaluate import Evaluation, evaluate
 from detectnet_trainer.job_commit import Commits, Superseded
@@ -214,7 +214,7 @@ class _Loop:
         self._reporter = reporter
         self._term = term
         self._network = network
-        self._alarm = CollapseAlarm()
+        self._diagnosis = Diagnosis(session)
         self._since_validation: list[StepReport] = []
 
     def after_step(self, report: StepReport) -> bool:
@@ -244,13 +244,15 @@ class _Loop:
             session.training["val_batch_size"],
         )
         session.trainer.require_finite(evaluation.loss_bbox, evaluation.loss_coverage)
+        findings = self._diagnosis.examine(evaluation, report.epoch, report.step)
         metrics = _metrics(self._since_validation, evaluation)
+        metrics["doctor"] = [finding.as_dict() for finding in findings]
         self._since_validation = []
         self._commits.commit_epoch(session, self._network, metrics)
         self._reporter.post(report, evaluation.as_dict())
         _say(_summary(report, session, evaluation, time.monotonic() - started))
-        if (warning := self._alarm.check(evaluation, report.epoch)) is not None:
-            _say(f"WARNING: {warning}")
+        for finding in findings:
+            _say(f"WARNING: {finding}")
 
 
 class _TermFlag:
@@ -266,14 +268,12 @@ class _TermFlag:
 
 def _metrics(reports: list[StepReport], evaluation: Evaluation) -> dict[str, Any]:
     """An epoch's record: training figures are means since the validation before."""
-    count = len(reports)
+    names = ("images_per_second", "loss_bbox", "loss_coverage")
+    means = {name: sum(getattr(report, name) for report in reports) / len(reports) for name in names}
     return {
         "learning_rate": reports[-1].learning_rate,
-        "images_per_second": sum(report.images_per_second for report in reports) / count,
-        "train": {
-            "loss_bbox": sum(report.loss_bbox for report in reports) / count,
-            "loss_coverage": sum(report.loss_coverage for report in reports) / count,
-        },
+        "images_per_second": means.pop("images_per_second"),
+        "train": means,
         "val": evaluation.as_dict(),
         "all_zero_coverage_loss": evaluation.all_zero_coverage_loss,
     }

@@ -36,6 +36,8 @@ class Session:
     warnings: list[str]
     notes: list[str] = field(default_factory=list)
     """What else people want to read in the log."""
+    pretrained: bool = False
+    """Whether the first weights are another network's."""
 
 
 def start_session(
@@ -74,7 +76,7 @@ def start_session(
     initialise(model, training["initialisation"], first, training["seed"], pretrained)
     trainer = Trainer(model, maker, carried_out, device, world)
     plain = BatchMaker(validation, len(names), None, training["seed"], mean)
-    return Session(trainer, plain, names, carried_out, device, warnings, told)
+    return Session(trainer, plain, names, carried_out, device, warnings, told, bool(pretrained))
 
 
 def bf16_is_fast(device: torch.device) -> bool:

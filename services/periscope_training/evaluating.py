@@ -9,7 +9,6 @@ from datetime import datetime
 import structlog
 
 from detectnet.images import ImageError
-from detectnet.metrics import Counts
 from detectnet.samples import BadData, SourceImage, input_options
 from periscope.documents import Document, DocumentMissing, Documents
 from periscope.store import StoreUnavailable
@@ -17,7 +16,7 @@ from periscope_training import evaluation
 from periscope_training.curves import NoSuchEpoch, epoch_text
 from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
 from periscope_training.epoch_files import EpochFileGone, EpochFiles
-from periscope_training.evaluation import KIND, Body
+from periscope_training.evaluation import KIND, Body, SeenClass
 from periscope_training.networks import BrokenNetwork
 from periscope_training.predicting import Predictor
 
@@ -86,19 +85,19 @@ class Evaluator:
 
     def _count(
         self, document: Document, still_leads: Callable[[], bool]
-    ) -> tuple[list[list[Counts]], list[str]]:
+    ) -> tuple[list[list[SeenClass]], list[str]]:
         body = document.body
         epoch = self._files.find(body["job_id"], epoch_text(body["epoch"]))
         network = self._predictor.network(epoch, body["decoder"])
         options = input_options(epoch.spec, validation=True)
         dataset, split = body["dataset"], body["split"]
-        counts: list[list[Counts]] = []
+        counts: list[list[SeenClass]] = []
         told_at = time.monotonic()
         for key in self._datasets.pictures(dataset["id"], dataset["version"], split):
             if not still_leads():
                 raise LeadershipLost
             source = self._source(dataset["id"], dataset["version"], split, key)
-            picture = evaluation.count_picture(network, source, options, body["decoder"], body["threshold"])
+            picture = evaluation.see_picture(network, source, options, body["decoder"], body["threshold"])
             counts.append(picture)
             if time.monotonic() - told_at > TELL_EVERY_S:
                 told_at = time.monotonic()

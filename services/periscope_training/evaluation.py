@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from detectnet.average_precision import average_precision, figures_of
 from detectnet.clustering import ClusterOptions, cluster_detections, cluster_ground_truth
 from detectnet.coverage import encode_targets
 from detectnet.decoders import Decoder, Detection, Network, detect, prepare
@@ -24,6 +26,7 @@ QUEUED, RUNNING, SUCCEEDED, FAILED = "QUEUED", "RUNNING", "SUCCEEDED", "FAILED"
 FINAL_STATES = frozenset({SUCCEEDED, FAILED})
 
 Body = dict[str, Any]
+FloatArray = npt.NDArray[np.float32]
 
 
 def new_evaluation(
@@ -76,9 +79,21 @@ def failed(body: Mapping[str, Any], reason: str, now: datetime) -> Body:
     return entered(changed(body, now), FAILED, reason, now)
 
 
-def count_picture(
+@dataclass(frozen=True)
+class SeenClass:
+    """One class on one picture."""
+
+    counts: Counts
+    """By DIGITS's matching."""
+    truth: FloatArray
+    """[n,4], every labelled box."""
+    found: FloatArray
+    """[m,5], confidence last."""
+
+
+def see_picture(
     network: Network, source: SourceImage, options: InputOptions, decoder: Decoder, threshold: float
-) -> list[Counts]:
+) -> list[SeenClass]:
     """What one picture adds for each class.
 
     ``digits`` sees and counts as the training's own validation does, padded, and with what the grid kept of
@@ -91,22 +106,26 @@ def count_picture(
         image, boxes, indices = prepare_sample(source, options)
         coverage, bboxes = network(prepare(image, size, decoder))
         found = cluster_detections(coverage, bboxes, ClusterOptions(coverage_threshold=threshold))
-        truth = cluster_ground_truth(encode_targets(boxes, indices, *size, classes))
-        return [score_image(*pair) for pair in zip(truth, found, strict=True)]
+        kept = cluster_ground_truth(encode_targets(boxes, indices, *size, classes))
+        return [
+            SeenClass(score_image(kept[index], found[index]), boxes[indices == index], found[index])
+            for index in range(classes)
+        ]
     boxes, indices = labelled_boxes(source, options)
     image = decode_image(source.image)
     detections = detect(network, image, (options.width, options.height), decoder, threshold)
-    return [score_image(boxes[indices == index], _rows(detections, index)) for index in range(classes)]
+    seen = [(boxes[indices == index], _rows(detections, index)) for index in range(classes)]
+    return [SeenClass(score_image(truth, found), truth, found) for truth, found in seen]
 
 
-def figures(counts: Sequence[Sequence[Counts]], names: Sequence[str]) -> dict[str, Any]:
-    """Figures by class from the counts of each picture, and their means; ratios 0-1 at IoU 0.7."""
-    scores = {name: class_score([picture[index] for picture in counts]) for index, name in enumerate(names)}
-    return {
-        "digits_map": float(np.mean([score.digits_map for score in scores.values()])),
-        "pooled_map": float(np.mean([score.pooled_map for score in scores.values()])),
-        "classes": {name: asdict(score) for name, score in scores.items()},
-    }
+def figures(pictures: Sequence[Sequence[SeenClass]], names: Sequence[str]) -> dict[str, Any]:
+    """Figures by class from what was seen on each picture, and their means; ratios 0-1."""
+    scores, precisions = {}, {}
+    for index, name in enumerate(names):
+        seen = [picture[index] for picture in pictures]
+        scores[name] = class_score([one.counts for one in seen])
+        precisions[name] = average_precision([one.truth for one in seen], [one.found for one in seen])
+    return figures_of(scores, precisions)
 
 
 def _rows(detections: Sequence[Detection], index: int) -> Any:

@@ -94,13 +94,18 @@ class ClassFigures(RequestModel):
     recall: Ratio
     digits_map: Ratio
     pooled_map: Ratio
+    coco_ap: Ratio | None = Field(None, description="Null where the class has no object")
+    coco_ap50: Ratio | None = None
 
 
 class ValidationFigures(Losses):
     """Validation figures; the maps at the top are means over the classes."""
 
+    decoder: str = Field("digits", max_length=20, description="Whose boxes are judged")
     digits_map: Ratio
     pooled_map: Ratio
+    coco_ap: Ratio | None = Field(None, description="Of the classes that have objects")
+    coco_ap50: Ratio | None = None
     classes: dict[str, ClassFigures] = Field(max_length=256)
 
 
