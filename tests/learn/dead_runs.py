@@ -19,7 +19,7 @@ class DeadRun:
     codes: frozenset[str]
     options: Mapping[str, Any] = field(default_factory=dict)
     side: int = SIDE
-    spoil: Callable[[Path], None] = lambda folder: None
+    spoil: Callable[[Path], None] = lambda _: None
 
 
 def nothing_but_dont_care(folder: Path) -> None:

@@ -83,7 +83,11 @@ def test_the_record_holds_means_over_the_classes(tmp_path: Path) -> None:
 
     assert record["digits_map"] == record["pooled_map"] == 1
     assert set(record["classes"]) == set(NAMES)
-    assert set(record["classes"]["ball"]) == {"precision", "recall", "digits_map", "pooled_map"}
+    assert record["decoder"] == "digits"
+    assert record["coco_ap"] == pytest.approx(np.mean([one["coco_ap"] for one in record["classes"].values()]))
+    assert set(record["classes"]["ball"]) == {
+        "precision", "recall", "digits_map", "pooled_map", "coco_ap", "coco_ap50",
+    }  # fmt: skip
     assert not np.isnan(record["loss_bbox"])
 
 

@@ -143,9 +143,12 @@ def test_every_committed_file_is_there_as_described(finished: Finished) -> None:
 def test_the_metrics_have_the_agreed_form(finished: Finished) -> None:
     metrics = committed(finished.store, finished.job_id)["epochs"][0]["metrics"]
 
-    assert set(metrics) == {"learning_rate", "images_per_second", "train", "val", "all_zero_coverage_loss"}
+    assert set(metrics) == {
+        "learning_rate", "images_per_second", "train", "val", "all_zero_coverage_loss", "doctor",
+    }  # fmt: skip
     assert set(metrics["train"]) == {"loss_bbox", "loss_coverage"}
-    assert set(metrics["val"]) == {"loss_bbox", "loss_coverage", "digits_map", "pooled_map", "classes"}
+    figures = {"digits_map", "pooled_map", "coco_ap", "coco_ap50"}
+    assert set(metrics["val"]) == {"decoder", "loss_bbox", "loss_coverage", "classes"} | figures
     assert set(metrics["val"]["classes"]) == {"ball", "box"}
     assert metrics["all_zero_coverage_loss"] > 0
 

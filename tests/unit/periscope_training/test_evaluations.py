@@ -51,14 +51,18 @@ def knowing(sources: list[SourceImage]) -> Any:
 @pytest.mark.parametrize("decoder", ["digits", "jetson-caffe"])
 def test_figures_count_hits_misses_and_false_alarms(decoder: Any) -> None:
     network = knowing(SOURCES)
-    counts = [evaluation.count_picture(network, item, OPTIONS, decoder, 0.5) for item in SOURCES]
+    seen = [evaluation.see_picture(network, item, OPTIONS, decoder, 0.5) for item in SOURCES]
 
-    found = evaluation.figures(counts, ["buoy", "gate"])
+    found = evaluation.figures(seen, ["buoy", "gate"])
 
     assert found["classes"]["buoy"]["recall"] == 0.5
     assert found["classes"]["buoy"]["precision"] == 1.0
     assert found["classes"]["gate"]["pooled_map"] == 1.0
     assert found["pooled_map"] == pytest.approx(0.75)
+    # Of two buoys one is found: every precision up to half the recalls is 1 (51 of 101 places), the rest 0.
+    assert found["classes"]["buoy"]["coco_ap50"] == pytest.approx(51 / 101)
+    assert found["classes"]["gate"]["coco_ap50"] == pytest.approx(1.0)
+    assert found["coco_ap50"] == pytest.approx((51 / 101 + 1) / 2)
 
 
 class Trained:
