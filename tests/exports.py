@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.dataset_corpus import BUOY, GATE, HEIGHT, WIDTH, healthy, picture
+from tests.dataset_corpus import BUOY, GATE, HEIGHT, WIDTH, healthy, labelled, picture
 from tests.kitti_archives import Files
 
 NAMES = ("buoy", "gate")
@@ -50,9 +50,12 @@ def _polygons() -> bytes:
 def yolo_roboflow() -> Files:
     files = pictures("{split}/images/{name}.png", val="valid")
     files |= {f"{'valid' if s == 'val' else s}/labels/{name}.txt": _yolo() for s, name in _numbers()}
-    return files | {
-        "data.yaml": b"train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['buoy', 'gate']\n"
+    readmes = {
+        "README.dataset.txt": b"# Buoys\nhttps://example.org\n",
+        "README.roboflow.txt": b"\n0 images\n",
     }
+    names = b"train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['buoy', 'gate']\n"
+    return readmes | {"data.yaml": names} | files
 
 
 def yolo_v8() -> Files:
@@ -71,6 +74,12 @@ def yolo_darknet() -> Files:
     files = pictures("obj_{split}_data/{name}.png")
     files |= {f"obj_{split}_data/{name}.txt": _yolo() for split, name in _numbers()}
     return files | {"obj.names": b"buoy\ngate\n", "train.txt": b"obj_train_data/train000.png\n"}
+
+
+def darknet_roboflow() -> Files:
+    files = {f"{part}/_darknet.labels": b"buoy\ngate\n" for part in ("train", "valid")}
+    files |= pictures("{split}/{name}.png", val="valid")
+    return files | {f"{'valid' if s == 'val' else s}/{name}.txt": _yolo() for s, name in _numbers()}
 
 
 def _voc(name: str) -> bytes:
@@ -143,6 +152,42 @@ def kitti_elsewhere() -> Files:
     }  # fmt: skip
 
 
+def kitti_cvat() -> Files:
+    files: Files = {"label_colors.txt": b"255 0 0 buoy\n0 255 0 gate\n"}
+    files |= pictures("{split}/image_2/{name}.png")
+    return files | {
+        f"{split}/label_2/{name}.txt": labelled().replace(b"\n", b" 1\n") for split, name in _numbers()
+    }
+
+
+def coco_cvat() -> Files:
+    return pictures("images/{split}/{name}.png") | coco("annotations/instances_{split}.json")
+
+
+def voc_cvat() -> Files:
+    return voc_devkit() | {"labelmap.txt": b"# label:color_rgb:parts:actions\nbuoy:255,0,0::\n"}
+
+
+def coco_fiftyone() -> Files:
+    return pictures("{split}/data/{name}.png") | coco("{split}/labels.json")
+
+
+def voc_fiftyone() -> Files:
+    files = pictures("{split}/data/{name}.png")
+    return files | {f"{split}/labels/{name}.xml": _voc(name) for split, name in _numbers()}
+
+
+def kitti_fiftyone() -> Files:
+    files = pictures("{split}/data/{name}.png")
+    return files | {f"{split}/labels/{name}.txt": labelled() for split, name in _numbers()}
+
+
+def yolo_fiftyone() -> Files:
+    files = yolo_v8()
+    names = files.pop("set/data.yaml")
+    return files | {"set/dataset.yaml": names}
+
+
 EXPORTS: dict[str, Callable[[], Files]] = {
     "YOLO of Roboflow": yolo_roboflow,
     "YOLO v8": yolo_v8,
@@ -154,4 +199,12 @@ EXPORTS: dict[str, Callable[[], Files]] = {
     "COCO of Roboflow": coco_roboflow,
     "COCO beside one folder of pictures": coco_flat,
     "KITTI's own folders": kitti_elsewhere,
+    "Darknet of Roboflow": darknet_roboflow,
+    "KITTI of CVAT, 16 columns": kitti_cvat,
+    "COCO of CVAT": coco_cvat,
+    "VOC of CVAT": voc_cvat,
+    "COCO of FiftyOne": coco_fiftyone,
+    "VOC of FiftyOne": voc_fiftyone,
+    "KITTI of FiftyOne": kitti_fiftyone,
+    "YOLO of FiftyOne": yolo_fiftyone,
 }

@@ -90,12 +90,15 @@ def is_foreign(names: Iterable[str], options: Mapping[str, Any]) -> bool:
     clean = [name for name in names if not is_junk(name)]
     if any(PurePosixPath(name).name.lower() in NAME_FILES for name in clean):
         return True
-    splits = {place.split for place in map(place_of, clean) if place is not None}
+    places = {name: place_of(name) for name in clean}
+    found = {(place.split, place.kind) for place in places.values() if place is not None}
+    splits = {split for split, _ in found}
     if splits and options["val_ratio"] is not None and "val" not in splits:
         return True
-    return splits.isdisjoint(SPLITS) and any(
-        PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in clean
-    )
+    if not any(place is None and _is_picture(name) for name, place in places.items()):
+        return False
+    # Pictures lie elsewhere: as ever, or beside labels that lie where DIGITS has them too.
+    return splits.isdisjoint(SPLITS) or found.isdisjoint((split, "images") for split in SPLITS)
 
 
 def foreign_place(path: str) -> Place | None:
@@ -167,6 +170,10 @@ def _joined(export: Export, annotations: Annotations | None, splits: Mapping[str
             source, Place("", split_of(source) or "train", "labels", "-".join(signature(source))), 0
         )
         yield Loaded(member, export.folder / f"unused-{number}", partial(Labels, source, ""))
+
+
+def _is_picture(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _is_note(name: str) -> bool:

@@ -10,6 +10,7 @@ from typing import IO, Any
 CHUNK_BYTES = 1 << 20
 MAX_VALUE_CHARS = 64 << 20
 """One entry, or one value outside the lists."""
+NUMBER_GOES_ON = ("", *".eE+-0123456789")
 
 
 class BadJson(ValueError):
@@ -83,7 +84,7 @@ class _Reader:
                     raise
                 continue
             # A number at the edge of what was read may go on behind it.
-            if place < len(self._text) or not self._read_on():
+            if self._text[place : place + 1] not in NUMBER_GOES_ON or not self._read_on():
                 self._place = place
                 return value
 
