@@ -21,6 +21,8 @@ from urllib.parse import urljoin
 
 import requests
 
+from periscope.sending import PartOfFile, Sending
+
 TRIES = 5
 BACKOFF_S = 0.3
 PART_TIMEOUT_S = 300
@@ -133,24 +135,34 @@ class ServiceClient:
     ) -> dict[str, Any]:
         """Ask for an upload at ``create_path`` and put the file's parts where it says; return the upload.
 
+        Where one of this file was broken off, that is gone on with.
+
         Raises:
             ServiceError: as for any call; a part is tried several times.
         """
-        size_bytes = path.stat().st_size
-        upload: dict[str, Any] = self.post(
+        sending = Sending(path, path.stat().st_size, on_progress)
+        upload = self._open_upload(create_path, sending) or self.post(
             create_path,
-            json={"filename": path.name, "size_bytes": size_bytes},
+            json={"filename": path.name, "size_bytes": sending.size_bytes},
             headers={"Idempotency-Key": secrets.token_hex(16)},
         )
-        done = 0
-        with path.open("rb") as file:
-            for part in upload["parts"]:
-                body = file.read(part["size_bytes"])
-                _put_part(part["url"], body)
-                done += len(body)
-                if on_progress is not None:
-                    on_progress(done, size_bytes)
-        return upload
+        sending.send(sending.missing(upload["parts"], upload.get("received", [])), _put_part)
+        found: dict[str, Any] = upload
+        return found
+
+    def _open_upload(self, create_path: str, sending: Sending) -> dict[str, Any] | None:
+        """An upload of a file like this one that was broken off; None where the service knows of none."""
+        try:
+            items = self.get(create_path)["items"]
+            for item in items:
+                if (item["filename"], item["size_bytes"]) == (sending.path.name, sending.size_bytes):
+                    found: dict[str, Any] = self.get(f"{create_path}/{item['upload_id']}")
+                    return found
+        except ServiceProblem as error:
+            # Not every service lists them, and one may have ended just now.
+            if error.status not in (requests.codes.not_found, requests.codes.method_not_allowed):
+                raise
+        return None
 
     def download(
         self, path: str, destination: Path, sha256: str | None = None, on_progress: Progress | None = None
@@ -248,11 +260,13 @@ def _with_tries(once: Callable[[], requests.Response], url: str, tries: int) -> 
     raise ServiceUnreachable(f"{url} cannot be reached ({last})")
 
 
-def _put_part(url: str, body: bytes) -> None:
-    # No token here: the URL itself is the permission.
-    answer = _with_tries(
-        lambda: requests.put(url, data=body, timeout=PART_TIMEOUT_S), url.split("?")[0], TRIES
-    )
+def _put_part(url: str, body: PartOfFile) -> None:
+    def once() -> requests.Response:
+        body.seek(0)
+        # No token here: the URL itself is the permission.
+        return requests.put(url, data=body, timeout=PART_TIMEOUT_S)
+
+    answer = _with_tries(once, url.split("?")[0], TRIES)
     if answer.status_code >= requests.codes.bad_request:
         raise ServiceProblem(answer.status_code, {"detail": f"the store refused a part: {answer.text[:300]}"})
 

@@ -100,6 +100,8 @@ def storing(put: Callable[[Asked], Answer] | None = None) -> Script:
     """A service and its store: an upload in two parts at `/part/1` and `/part/2`."""
 
     def answer(asked: Asked, before: int) -> Answer:
+        if asked.method == "GET":
+            return answer_json(404, {"detail": "nobody lists uploads here"})
         if asked.method == "PUT":
             return put(asked) if put is not None else Answer(200)
         parts = [
@@ -120,13 +122,14 @@ def test_a_file_is_sent_in_parts_to_the_store_without_the_token(tmp_path: Path) 
             "/v1/uploads", path, lambda done, total: told.append((done, total))
         )
 
-    create, *parts = server.asked
+    _, create, *parts = server.asked
     assert upload["upload_id"] == "U"
     assert json.loads(create.body) == {"filename": "a.zip", "size_bytes": 10}
     assert create.headers["Authorization"] == "Bearer secret"
-    assert [part.body for part in parts] == [b"012345", b"6789"]
+    assert sorted(part.body for part in parts) == [b"012345", b"6789"]
     assert all("Authorization" not in part.headers for part in parts)
-    assert told == [(6, 10), (10, 10)]
+    assert told == sorted(told)
+    assert told[-1] == (10, 10)
 
 
 def test_a_part_that_breaks_off_is_sent_again(tmp_path: Path) -> None:
@@ -137,7 +140,9 @@ def test_a_part_that_breaks_off_is_sent_again(tmp_path: Path) -> None:
     with scripted_server(storing(lambda _: failures.pop() if failures else Answer(200))) as server:
         ServiceClient(server.url).upload_file("/v1/uploads", path)
 
-    assert [asked.body for asked in server.asked[1:]] == [b"012345"] * 3 + [b"6789"]
+    sent = [asked.body for asked in server.asked if asked.method == "PUT"]
+    assert len(sent) == 4
+    assert {b"012345", b"6789"} == set(sent)
 
 
 def test_a_part_that_the_store_refuses_is_told(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ class FakeServices:
         self.requests: list[tuple[str, str, Any, dict[str, str]]] = []
         self.datasets: dict[str, str] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
+        self.announced: dict[str, dict[str, Any]] = {}
+        """Uploads that are not finished."""
+        self.puts: list[tuple[str, int]] = []
+        self.refuse_puts_after: int | None = None
         self.ingest_states: list[dict[str, Any]] = [{"state": "SUCCEEDED", "version": 1}]
         self.jobs: dict[str, list[dict[str, Any]]] = {}
         """Successive answers of each job; the last one stays."""
@@ -100,7 +104,9 @@ class Routes:
             ("POST", r"/v1/datasets", self.make_dataset),
             ("GET", r"/v1/datasets", self.list_datasets),
             ("POST", r"/v1/\w+/[^/]+/uploads", self.make_upload),
-            ("POST", r"/v1/datasets/([^/]+)/uploads/[^/]+:finalize", self.finalize),
+            ("GET", r"/v1/\w+/[^/]+/uploads", self.list_uploads),
+            ("GET", r"/v1/\w+/[^/]+/uploads/([^/]+)", self.upload),
+            ("POST", r"/v1/datasets/([^/]+)/uploads/([^/]+):finalize", self.finalize),
             ("GET", r"/v1/datasets/[^/]+/ingests/1", self.ingest),
             ("GET", r"/v1/datasets/[^/]+/versions/latest", lambda *_: ok({"version": 7})),
             ("GET", r"/v1/datasets/[^/]+/versions/7/export", self.export),
@@ -137,14 +143,30 @@ class Routes:
     def make_upload(self, query: dict[str, str], body: Any) -> Answer:
         upload_id = ulid(100 + len(self._services.uploads))
         self._services.uploads[upload_id] = {}
-        sizes = [min(PART_BYTES, body["size_bytes"] - at) for at in range(0, body["size_bytes"], PART_BYTES)]
+        self._services.announced[upload_id] = body
+        return 201, self.upload(query, None, upload_id)[1], {}
+
+    def list_uploads(self, query: dict[str, str], body: Any) -> Answer:
+        announced = self._services.announced.items()
+        return ok(
+            {"items": [{"upload_id": found, **told} for found, told in announced], "next_page_token": None}
+        )
+
+    def upload(self, query: dict[str, str], body: Any, upload_id: str) -> Answer:
+        size_bytes = self._services.announced[upload_id]["size_bytes"]
+        sizes = [min(PART_BYTES, size_bytes - at) for at in range(0, size_bytes, PART_BYTES)]
         parts = [
             {"number": number, "size_bytes": size, "url": f"{self._services.url}/put/{upload_id}/{number}"}
             for number, size in enumerate(sizes, start=1)
         ]
-        return 201, {"upload_id": upload_id, "parts": parts}, {}
+        received = [
+            {"number": number, "size_bytes": len(raw), "etag": hashlib.md5(raw).hexdigest()}
+            for number, raw in sorted(self._services.uploads[upload_id].items())
+        ]
+        return ok({"upload_id": upload_id, "parts": parts, "received": received})
 
-    def finalize(self, query: dict[str, str], body: Any, dataset_id: str) -> Answer:
+    def finalize(self, query: dict[str, str], body: Any, dataset_id: str, upload_id: str) -> Answer:
+        self._services.announced.pop(upload_id)
         return 202, {}, {"Location": f"{self._services.url}/v1/datasets/{dataset_id}/ingests/1"}
 
     def ingest(self, query: dict[str, str], body: Any) -> Answer:
@@ -243,8 +265,11 @@ def serve(services: FakeServices) -> ThreadingHTTPServer:  # noqa: C901 - a clas
             # A presigned URL must be called without our token.
             assert "Authorization" not in self.headers
             _, _, upload_id, number = path.split("/")
+            services.puts.append((upload_id, int(number)))
+            if services.refuse_puts_after is not None and len(services.puts) > services.refuse_puts_after:
+                return self.send(403, {"detail": "not now"}, {})
             services.uploads[upload_id][int(number)] = raw
-            self.send(200, None, {"ETag": '"x"'})
+            return self.send(200, None, {"ETag": '"x"'})
 
         def send_blob(self) -> None:
             assert "Authorization" not in self.headers

@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from periscope import client
 from tests.unit.periscope_cli.conftest import Ran
 from tests.unit.periscope_cli.fake_services import FakeServices, ulid
 
@@ -209,3 +214,53 @@ def test_an_export_that_cannot_be_written_says_where(
 
     assert ran.code != 0
     assert "no/such/folder.zip cannot be written" in ran.err
+
+
+def test_a_push_that_was_broken_off_sends_only_what_is_missing(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    services.refuse_puts_after = 2
+    assert periscope("dataset", "push", "dive", kitti).code != 0
+    services.refuse_puts_after = None
+    ((upload_id, parts),) = services.uploads.items()
+    arrived = set(parts)
+    assert len(arrived) == 2
+    services.puts.clear()
+
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert (ran.code, list(services.uploads)) == (0, [upload_id])
+    assert {number for _, number in services.puts} == set(parts) - arrived
+    with tarfile.open(fileobj=io.BytesIO(services.uploaded())) as tar:
+        assert len(tar.getnames()) == 12
+
+
+def test_what_arrived_and_is_not_of_this_file_is_sent_again(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    services.refuse_puts_after = 2
+    periscope("dataset", "push", "dive", kitti)
+    services.refuse_puts_after = None
+    (parts,) = services.uploads.values()
+    damaged = min(parts)
+    parts[damaged] = bytes(len(parts[damaged]))
+
+    periscope("dataset", "push", "dive", kitti)
+
+    with tarfile.open(fileobj=io.BytesIO(services.uploaded())) as tar:
+        assert len(tar.getnames()) == 12
+
+
+def test_parts_are_sent_several_at_once(
+    periscope: Periscope, services: FakeServices, kitti: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, put_part = threading.Barrier(2, timeout=20), client._put_part
+
+    def together(url: str, body: Any) -> None:
+        if url.endswith(("/1", "/2")):
+            both.wait()
+        put_part(url, body)
+
+    monkeypatch.setattr(client, "_put_part", together)
+
+    assert periscope("dataset", "push", "dive", kitti).code == 0
