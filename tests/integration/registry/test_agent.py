@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.agent.run_all import find_python36
-from tests.integration.registry.server import ROOT, Registry
+from tests.integration.gunicorn_service import ROOT
+from tests.integration.registry.server import Registry
 from tests.unit.periscope_registry.zips import model_files, model_zip
 
 pytestmark = pytest.mark.real_store

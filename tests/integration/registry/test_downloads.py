@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from periscope.client import DownloadCorrupt
-from tests.integration.registry.server import ADMIN, Registry
+from tests.integration.gunicorn_service import ADMIN
+from tests.integration.registry.server import Registry
 from tests.unit.periscope_registry.zips import model_zip
 
 pytestmark = pytest.mark.real_store

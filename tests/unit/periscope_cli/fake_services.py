@@ -44,9 +44,8 @@ class FakeServices:
         self.zip = bytes(range(256)) * 400
         self.export_forms: list[str] = []
         self.cut_download_at: int | None = None
-        self.answer_503 = 0
+        self.answer_503 = self.answer_503_to_ingests = 0
         """So many requests are answered that the service is away."""
-        self.answer_503_to_ingests = 0
 
     @property
     def zip_sha256(self) -> str:
@@ -147,10 +146,8 @@ class Routes:
         return 201, self.upload(query, None, upload_id)[1], {}
 
     def list_uploads(self, query: dict[str, str], body: Any) -> Answer:
-        announced = self._services.announced.items()
-        return ok(
-            {"items": [{"upload_id": found, **told} for found, told in announced], "next_page_token": None}
-        )
+        items = [{"upload_id": found, **told} for found, told in self._services.announced.items()]
+        return ok({"items": items, "next_page_token": None})
 
     def upload(self, query: dict[str, str], body: Any, upload_id: str) -> Answer:
         size_bytes = self._services.announced[upload_id]["size_bytes"]
