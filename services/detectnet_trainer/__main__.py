@@ -1,7 +1,7 @@
 """The command ``detectnet``: DetectNet on its own, without any service.
 
 ``train`` and ``evaluate`` take a KITTI folder, ``export`` a checkpoint, ``predict`` a picture and an exported
-Caffe pair; ``job`` is what a training Job runs.
+Caffe pair, ``check`` a model zip, ``describe`` a prototxt; ``job`` is what a training Job runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from detectnet.decoders import DECODERS
 from detectnet.description import describe_network, description_text
+from detectnet.jetson_check import check_for_jetson
 from detectnet.recipes import RECIPES
 from detectnet.sizes import IllegalSize
 
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return (run_job if options.command == "job" else run_rank)(options.job, options.attempt)
     try:
-        result = _describe(options) if options.command == "describe" else _run(options)
+        without_torch = {"describe": _describe, "check": _check}
+        result = without_torch.get(options.command, _run)(options)
     except FORESEEN as error:
         print(f"detectnet: {error}", file=sys.stderr)
         return FAILED
@@ -53,12 +55,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(description_text(result))
     else:
         print(json.dumps(result, indent=None if options.json else 2))
-    return 0
+    return 0 if result.get("fit", True) else FAILED
 
 
 def _describe(options: argparse.Namespace) -> dict[str, Any]:
     size = None if options.size is None else _size(options.size)
     return describe_network(options.prototxt.read_text(), size)
+
+
+def _check(options: argparse.Namespace) -> dict[str, Any]:
+    """Every flavour's reasons and boxes; ``fit`` is whether all would load and find what they should."""
+    reports = check_for_jetson(options.zip)
+    flavours = {
+        report.name: {"reasons": list(report.reasons), "boxes": [list(one.xyxy) for one in report.found]}
+        for report in reports
+    }
+    return {
+        "zip": str(options.zip),
+        "fit": not any(report.reasons for report in reports),
+        "flavours": flavours,
+    }
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
@@ -73,6 +89,10 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
             )  # fmt: skip
         case "export":
             return standalone.export_checkpoint(options.checkpoint, options.out, _size(options.size))
+        case "predict" if options.layers is not None:
+            return standalone.view_picture(options.model, options.image, options.layers)
+        case "evaluate" if options.decoder is not None:
+            return standalone.judge_folder(options.model, options.folder, options.decoder, options.threshold)
         case "evaluate":
             return standalone.evaluate_folder(options.model, options.folder)
         case _:
@@ -106,12 +126,21 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="figures of a trained folder on a KITTI folder's val")
     evaluate.add_argument("model", type=Path, help="what `train --out` wrote")
     evaluate.add_argument("folder", type=Path)
+    evaluate.add_argument("--decoder", choices=DECODERS, help="by OpenCV; default: as in training")
+    evaluate.add_argument("--threshold", type=float, help="smallest coverage of a cell, with --decoder")
     predict = commands.add_parser("predict", help="boxes in one picture")
     predict.add_argument("model", type=Path, help="folder with deploy.prototxt, *.caffemodel and labels.txt")
     predict.add_argument("image", type=Path)
     predict.add_argument("--decoder", choices=DECODERS, default="jetson-caffe")
     predict.add_argument("--threshold", type=float, help="smallest coverage of a cell")
     predict.add_argument("--out", type=Path, help="write the picture with boxes here (PNG)")
+    predict.add_argument(
+        "--layers", type=Path, help="instead: each layer's statistics, and its maps in this folder"
+    )
+    check = commands.add_parser(
+        "check", help="would jetson-inference load a model zip, and what would it find"
+    )
+    check.add_argument("zip", type=Path)
     describe = commands.add_parser("describe", help="layers, output shapes and parameters of a prototxt")
     describe.add_argument("prototxt", type=Path)
     describe.add_argument("--size", help="network input WxH, where the file says none")

@@ -35,6 +35,11 @@ class DetectNet(nn.Module):
 
         Boxes are corners relative to the cell's top-left corner, in pixels of the input.
         """
+        blobs = self.blobs(images)
+        return blobs[network.COVERAGE], blobs[network.BBOXES].float()
+
+    def blobs(self, images: Tensor) -> dict[str, Tensor]:
+        """Every layer's output under Caffe's name; a convolution's is its ReLU's, which works in place."""
         blobs = {network.INPUT: images}
         for layer in self._layers:
             match layer:
@@ -46,7 +51,7 @@ class DetectNet(nn.Module):
                     )
                 case _:
                     blobs[layer.top] = self._step(layer, blobs[layer.bottom])
-        return blobs[network.COVERAGE], blobs[network.BBOXES].float()
+        return blobs
 
     def weight_and_bias(self, layer: str) -> tuple[nn.Parameter, nn.Parameter]:
         """A convolution's parameters: [out,in,kh,kw] and [out]."""

@@ -15,16 +15,18 @@ from detectnet.bundle import input_size
 from detectnet.caffe_runtime import CaffeNet
 from detectnet.caffemodel import read_caffemodel, weights_of
 from detectnet.classes import ClassMap
-from detectnet.decoders import Decoder, Detection, Network, detect
+from detectnet.decoders import Decoder, Detection, Network, default_threshold, detect, prepare
 from detectnet.drawing import draw_boxes, encode_png
 from detectnet.images import Image, decode_image
+from detectnet.judging import figures, see_picture
+from detectnet.layer_views import tiles, view_layers
 from detectnet.prototxt import parse_prototxt
-from detectnet.samples import BadData
+from detectnet.samples import BadData, InputOptions
 from detectnet.sizes import require_grid_size
 from detectnet.ssd_onnx import HALF_RANGE, ssd_outputs
 from detectnet_trainer.batches import BatchMaker
 from detectnet_trainer.checkpoint import model_of_checkpoint, write_durably
-from detectnet_trainer.dataset import build_folder_split
+from detectnet_trainer.dataset import build_folder_split, read_kitti_folder
 from detectnet_trainer.evaluate import evaluate
 from detectnet_trainer.export import export_snapshot
 from detectnet_trainer.model import DetectNet, load_weights
@@ -66,6 +68,20 @@ def evaluate_folder(model_folder: Path, folder: Path) -> dict[str, Any]:
         return evaluate(model, maker, tuple(labels), torch.device("cpu")).as_dict()
 
 
+def judge_folder(
+    model_folder: Path, folder: Path, decoder: Decoder, threshold: float | None
+) -> dict[str, Any]:
+    """Figures of an exported Caffe pair on ``folder/val``, by OpenCV and a decoder; see judging."""
+    deploy, weights, labels = _load_pair(model_folder)
+    network = _network(_less(_mean_picture(model_folder), CaffeNet(deploy, weights).run), decoder)
+    options = InputOptions(*_input_size(deploy), ClassMap(labels))
+    least = default_threshold(decoder) if threshold is None else threshold
+    seen = [
+        see_picture(network, source, options, decoder, least) for source in read_kitti_folder(folder / "val")
+    ]
+    return {"decoder": decoder, "threshold": least, "images": len(seen), **figures(seen, labels)}
+
+
 def predict_image(
     model_folder: Path, image_path: Path, decoder: Decoder, threshold: float | None, out: Path | None
 ) -> dict[str, Any]:
@@ -86,6 +102,36 @@ def predict_image(
         for item in found
     ]
     return {"image": str(image_path), "decoder": decoder, "boxes": boxes}
+
+
+def view_picture(model_folder: Path, image_path: Path, out: Path) -> dict[str, Any]:
+    """What every layer makes of a picture: statistics, and tiles as PNG files in the folder ``out``."""
+    deploy, weights, labels = _load_pair(model_folder)
+    given = weights_of(read_caffemodel(weights))
+    model, mean = DetectNet(len(labels)), means.mean_in(given)
+    load_weights(model, given)
+    picture = _mean_picture(model_folder)
+    pixels = prepare(decode_image(image_path.read_bytes()), _input_size(deploy), "digits")
+    with torch.inference_mode():
+        blobs = model.eval().blobs(
+            torch.from_numpy(pixels - _or_zero(mean if picture is None else picture))[None]
+        )
+    outputs = {name: blob.float().numpy() for name, blob in blobs.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    layers = []
+    for view in view_layers(outputs, given, len(labels)):
+        path = out / f"{view.layer.replace('/', '_')}-{view.kind}.png"
+        path.write_bytes(encode_png(tiles(view.values)))
+        layers.append({**view.statistics(), "tiles": str(path)})
+    return {
+        "image": str(image_path),
+        "parameters": sum(each["parameters"] for each in layers),
+        "layers": layers,
+    }
+
+
+def _or_zero(mean: FloatArray | None) -> FloatArray:
+    return np.zeros((3, 1, 1), np.float32) if mean is None else mean
 
 
 def _mean_picture(folder: Path) -> FloatArray | None:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from detectnet.bundle import BundleError, BundleReport, check_bundle
+from detectnet.bundle_members import require
+from detectnet.jetson_check import check_for_jetson
 from periscope.blobs import BlobRef, put_blob_file
 from periscope.clock import to_rfc3339, utc_now
 from periscope.documents import Conflict, Document, DocumentMissing, Documents
@@ -103,11 +105,14 @@ class Publisher:
 
     def _check(self, model: Document, upload_id: str, path: Path) -> BundleReport:
         try:
-            return check_bundle(path)
+            report = check_bundle(path)
+            flavours = check_for_jetson(path, report)
+            require([f"{one.name}: {reason}" for one in flavours for reason in one.reasons])
         except BundleError as error:
             body = {"model_id": model.id, "version": None, "reasons": error.reasons}
             self._settle(upload_id, body)
             raise ZipRefused(error.reasons) from error
+        return report
 
     def _claim(
         self, model: Document, blob: BlobRef, report: BundleReport, notes: VersionNotes

@@ -9,6 +9,7 @@ from datetime import datetime
 import structlog
 
 from detectnet.images import ImageError
+from detectnet.judging import SeenClass, figures, see_picture
 from detectnet.samples import BadData, SourceImage, input_options
 from periscope.documents import Document, DocumentMissing, Documents
 from periscope.store import StoreUnavailable
@@ -16,7 +17,7 @@ from periscope_training import evaluation
 from periscope_training.curves import NoSuchEpoch, epoch_text
 from periscope_training.datasets import DatasetMissing, Datasets, DatasetsUnavailable
 from periscope_training.epoch_files import EpochFileGone, EpochFiles
-from periscope_training.evaluation import KIND, Body, SeenClass
+from periscope_training.evaluation import KIND, Body
 from periscope_training.networks import BrokenNetwork
 from periscope_training.predicting import Predictor
 
@@ -80,7 +81,7 @@ class Evaluator:
         if reason:
             self._change(document, lambda body: evaluation.failed(body, reason, self._now()))
         else:
-            found, done = evaluation.figures(counts, names), len(counts)
+            found, done = figures(counts, names), len(counts)
             self._change(document, lambda body: evaluation.succeeded(body, found, done, self._now()))
 
     def _count(
@@ -97,7 +98,7 @@ class Evaluator:
             if not still_leads():
                 raise LeadershipLost
             source = self._source(dataset["id"], dataset["version"], split, key)
-            picture = evaluation.see_picture(network, source, options, body["decoder"], body["threshold"])
+            picture = see_picture(network, source, options, body["decoder"], body["threshold"])
             counts.append(picture)
             if time.monotonic() - told_at > TELL_EVERY_S:
                 told_at = time.monotonic()

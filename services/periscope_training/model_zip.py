@@ -29,6 +29,8 @@ from periscope_training.ssd_flavours import SsdFlavour
 FORMAT = 1
 CAFFEMODEL_SUFFIX = ".caffemodel"
 GOLDEN_IMAGE = "golden/image.png"
+CALIBRATION = "calibration"
+NO_IMAGES: npt.NDArray[np.uint8] = np.zeros((0, 0, 0, 3), np.uint8)
 GOLDEN_EXPECTED = "golden/expected.json"
 INFO = "info.json"
 NO_GOLDEN_DETECTION = (
@@ -67,11 +69,13 @@ def zip_members(
     files: Mapping[str, bytes],
     golden: Golden,
     ssd: Mapping[str, SsdFlavour],
+    calibration: npt.NDArray[np.uint8] = NO_IMAGES,
 ) -> dict[str, bytes]:
     """Every member but SHA256SUMS.
 
     ``spec`` is the job's, ``epoch`` has number, step and metrics, ``files`` the epoch's files by name,
-    ``ssd`` the networks for jetson-inference's ONNX path by flavour.
+    ``ssd`` the networks for jetson-inference's ONNX path by flavour, ``calibration`` pictures [n,H,W,3] B,G,R
+    at the network's size that an INT8 calibrator may look at.
     """
     caffemodel = caffemodel_name(files)
     return {
@@ -81,10 +85,11 @@ def zip_members(
         caffemodel: files[caffemodel],
         bundle.LABELS: "".join(f"{name}\n" for name in spec["network"]["classes"]).encode(),
         bundle.GRID_ONNX: files[bundle.GRID_ONNX],
-        bundle.DESCRIPTION: as_json(describe(spec, epoch, caffemodel)),
+        bundle.DESCRIPTION: as_json(describe(spec, epoch, caffemodel, len(calibration))),
         TRAIN_VAL: _train_val(spec, _mean_pixel(spec, files[caffemodel])).encode(),
         SOLVER: _solver(spec).encode(),
         INFO: as_json(digits_info(spec, epoch, caffemodel)),
+        **{f"{CALIBRATION}/{index}.png": encode_png(image) for index, image in enumerate(calibration)},
         GOLDEN_IMAGE: encode_png(golden.image),
         GOLDEN_EXPECTED: as_json(expected_boxes(spec, golden, ssd)),
     }
@@ -98,17 +103,19 @@ def caffemodel_name(files: Mapping[str, Any]) -> str:
     raise KeyError(CAFFEMODEL_SUFFIX)
 
 
-def describe(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str) -> dict[str, Any]:
+def describe(
+    spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str, calibration_images: int
+) -> dict[str, Any]:
     """``model.json``: how to run the model where, how good it is, and where it comes from."""
     return {
         "format": FORMAT,
         "network": {"name": "DetectNet", **spec["network"]},
         "thresholds": {"coverage": DEFAULT_THRESHOLD},
         "flavours": {
-            "caffe": _caffe_flavour(caffemodel),
-            "trt8": _ssd_flavour("trt8", {"from": "7", "below": "10"}),
+            "caffe": _with_python(_caffe_flavour(caffemodel)),
+            "trt8": _with_python(_ssd_flavour("trt8", {"from": "7", "below": "10"})),
             # jetson-inference's reading of outputs from TensorRT 10 on is known from its source only.
-            "trt10": _ssd_flavour("trt10", {"from": "10"}) | {"tried_on_a_device": False},
+            "trt10": _with_python(_ssd_flavour("trt10", {"from": "10"})) | {"tried_on_a_device": False},
             "grid": _grid_flavour(),
         },
         # Speed says nothing of the model, and differs between runs that train the same one.
@@ -122,6 +129,11 @@ def describe(spec: Mapping[str, Any], epoch: Mapping[str, Any], caffemodel: str)
             "training": spec["training"],
         },
         "golden": {"image": GOLDEN_IMAGE, "expected": GOLDEN_EXPECTED},
+        "calibration": {
+            "images": [f"{CALIBRATION}/{index}.png" for index in range(calibration_images)],
+            "caffe": "the pixels as they are: B,G,R, 0-255, planar",
+            "onnx": "R,G,B, (value / 255 - 0.5) / 0.5, planar",
+        },
     }
 
 
@@ -142,6 +154,15 @@ def _caffe_flavour(caffemodel: str) -> dict[str, Any]:
             "--mean-pixel=0.0",
             f"--threshold={DEFAULT_THRESHOLD}",
         ],
+    }
+
+
+def _with_python(flavour: dict[str, Any]) -> dict[str, Any]:
+    """The same for a program in Python, in the one form that old and new jetson-inference take."""
+    arguments = [item for item in flavour["command_line"][1:] if not item.startswith("--threshold")]
+    return {
+        **flavour,
+        "python": f"jetson_inference.detectNet(argv={arguments!r}, threshold={DEFAULT_THRESHOLD})",
     }
 
 

@@ -13,12 +13,12 @@ from detectnet.bundle import GRID_ONNX
 from detectnet.caffemodel import read_caffemodel, weights_of
 from detectnet.decoders import Decoder, Detection, Network, Size, decode, prepare
 from detectnet.images import Image
+from detectnet.layer_views import LayerView, view_layers, with_every_output
 from detectnet.means import MEAN_FILE
 from detectnet.onnx_graph import grid_onnx
 from detectnet.sizes import STRIDE
 from detectnet.ssd_onnx import BOXES, INPUT, SCORES, ssd_onnx
 from periscope_training.epoch_files import CommittedEpoch, EpochFiles
-from periscope_training.layers import LayerView, view_layers, with_every_output
 from periscope_training.model_zip import caffemodel_name
 from periscope_training.networks import Session
 from periscope_training.session_cache import Loaded, SessionCache

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from detectnet.decoders import Detection, default_threshold
 from detectnet.drawing import draw_boxes, encode_png
 from detectnet.images import Image, ImageError, decode_image
+from detectnet.layer_views import tiles
 from periscope.documents import Documents
 from periscope.ids import is_id
 from periscope.web.auth import requires
@@ -41,7 +42,6 @@ from periscope.wire.predictions import (
 from periscope_training import evaluation
 from periscope_training.datasets import Datasets
 from periscope_training.epoch_files import CommittedEpoch, EpochFiles
-from periscope_training.layers import tiles
 from periscope_training.predicting import Prediction, Predictor
 from periscope_training.publication_routes import EpochPath
 from periscope_training.routes import accepted, answer, require_job

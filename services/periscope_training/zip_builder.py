@@ -55,7 +55,7 @@ class ZipBuilder:
         parity = _prove(files, stored)
         ssd, parity = _make_ssd(files, stored, parity)
         golden = choose_golden(stored, (spec["network"]["width"], spec["network"]["height"]))
-        path = self._write(publication_id, zip_members(spec, body, files, golden, ssd))
+        path = self._write(publication_id, zip_members(spec, body, files, golden, ssd, stored.images))
         ref = hash_file(path)
         warnings = () if golden.detections else (NO_GOLDEN_DETECTION,)
         built = BuiltZip(path, ref.sha256, ref.size_bytes, parity.as_dict(), warnings)

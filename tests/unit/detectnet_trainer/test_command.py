@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -70,6 +71,38 @@ def test_evaluation_repeats_the_trainings_own_figures(
 
     assert figures["loss_bbox"] == pytest.approx(float(last["val_loss_bbox"]), rel=1e-5)
     assert figures["loss_coverage"] == pytest.approx(float(last["val_loss_coverage"]), rel=1e-5)
+
+
+def test_a_folder_is_judged_under_any_decoder_and_each_says_whose_it_is(
+    trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def judged(*more: str) -> dict[str, Any]:
+        assert main(["--json", "evaluate", str(trained), str(data), *more]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    own, again = judged(), judged("--decoder", "digits")
+    assert own["decoder"] == again["decoder"] == "digits"
+    assert again["classes"] == own["classes"]
+    for decoder in ("jetson-caffe", "jetson-onnx"):
+        told = judged("--decoder", decoder, "--threshold", "0.01")
+        assert (told["decoder"], told["threshold"], told["images"]) == (decoder, 0.01, 3)
+        assert set(told["classes"]) == {"ball", "box"}
+
+
+def test_every_layer_of_a_picture_is_told_and_drawn(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = data / "val" / "images" / "0000.png"
+    assert main(["--json", "predict", str(trained), str(picture), "--layers", str(tmp_path / "maps")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    by_name = {(each["layer"], each["kind"]): each for each in told["layers"]}
+
+    assert told["parameters"] == 5_978_677 + 1_025
+    assert by_name["conv1/7x7_s2", "activation"]["shape"] == [64, 32, 32]
+    assert by_name["cvg/classifier", "weights"]["shape"] == [2, 1024, 1, 1]
+    assert by_name["coverage/sig", "activation"]["max"] <= 1
+    assert all(cv2.imread(each["tiles"]) is not None for each in told["layers"])
 
 
 def test_an_exported_checkpoint_has_the_snapshots_weights(trained: Path, tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ DEPLOY = """\
 input: "data"
 input_shape { dim: 1 dim: 3 dim: 32 dim: 64 }
 layer {
-  name: "cvg/classifier" type: "Convolution" bottom: "data" top: "cvg/classifier"
+  name: "deploy_transform" type: "Power" bottom: "data" top: "transformed_data" power_param { shift: -127 }
+}
+layer {
+  name: "cvg/classifier" type: "Convolution" bottom: "transformed_data" top: "cvg/classifier"
   convolution_param { num_output: 2 kernel_size: 1 stride: 16 }
 }
 layer { name: "coverage/sig" type: "Sigmoid" bottom: "cvg/classifier" top: "coverage" }
 layer {
-  name: "bbox/regressor" type: "Convolution" bottom: "data" top: "bboxes"
+  name: "bbox/regressor" type: "Convolution" bottom: "transformed_data" top: "bboxes"
   convolution_param { num_output: 4 kernel_size: 1 stride: 16 }
 }
 """

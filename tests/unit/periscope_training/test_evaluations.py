@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from detectnet import judging
 from detectnet.classes import ClassMap
 from detectnet.coverage import BBOX, COVERAGE_START, encode_targets
 from detectnet.samples import InputOptions, SourceImage, prepare
-from periscope_training import evaluation
 from periscope_training.epoch_files import EpochFiles
 from periscope_training.evaluating import Evaluator
 from periscope_training.predicting import Predictor
@@ -51,9 +51,9 @@ def knowing(sources: list[SourceImage]) -> Any:
 @pytest.mark.parametrize("decoder", ["digits", "jetson-caffe"])
 def test_figures_count_hits_misses_and_false_alarms(decoder: Any) -> None:
     network = knowing(SOURCES)
-    seen = [evaluation.see_picture(network, item, OPTIONS, decoder, 0.5) for item in SOURCES]
+    seen = [judging.see_picture(network, item, OPTIONS, decoder, 0.5) for item in SOURCES]
 
-    found = evaluation.figures(seen, ["buoy", "gate"])
+    found = judging.figures(seen, ["buoy", "gate"])
 
     assert found["classes"]["buoy"]["recall"] == 0.5
     assert found["classes"]["buoy"]["precision"] == 1.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import zipfile
 from pathlib import Path
@@ -65,6 +66,8 @@ def test_the_zip_is_one_that_a_robot_can_use(builder: ZipBuilder, memory_store: 
     assert set(members(built.path)) == {
         "SHA256SUMS",
         "deploy.prototxt",
+        "calibration/0.png",
+        "calibration/1.png",
         "golden/expected.json",
         "golden/image.png",
         "grid.onnx",
@@ -254,6 +257,32 @@ def test_a_discarded_zip_is_gone_and_can_be_built_again(
     assert builder.build("01PUB", body).sha256 == built.sha256
     builder.discard("01PUB")
     builder.discard("01PUB")
+
+
+def test_every_flavour_has_its_call_in_python_too(builder: ZipBuilder, memory_store: MemoryStore) -> None:
+    zipped = members(builder.build("01PUB", publication(memory_store, epoch_files())).path)
+    flavours = json.loads(zipped["model.json"])["flavours"]
+    for name in ("caffe", "trt8", "trt10"):
+        (call,) = [
+            node for node in ast.walk(ast.parse(flavours[name]["python"])) if isinstance(node, ast.Call)
+        ]
+        given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        line = flavours[name]["command_line"]
+
+        assert ast.unparse(call.func) == "jetson_inference.detectNet"
+        assert [*given["argv"], f"--threshold={given['threshold']}"] == line[1:]
+
+
+def test_the_zip_holds_pictures_for_an_int8_calibrator(
+    builder: ZipBuilder, memory_store: MemoryStore
+) -> None:
+    zipped = members(builder.build("01PUB", publication(memory_store, epoch_files())).path)
+    told = json.loads(zipped["model.json"])["calibration"]
+
+    assert told["images"] == ["calibration/0.png", "calibration/1.png"]
+    for name in told["images"]:
+        image = cv2.imdecode(np.frombuffer(zipped[name], np.uint8), cv2.IMREAD_UNCHANGED)
+        assert image.shape == (HEIGHT, WIDTH, 3)
 
 
 def test_a_network_with_a_mean_picture_is_not_made_into_a_zip_for_robots(
