@@ -79,14 +79,15 @@ def _check(options: argparse.Namespace) -> dict[str, Any]:
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     from detectnet_trainer import folder_training, standalone
+    from detectnet_trainer.console import TrainingConsole
 
     match options.command:
         case "train":
-            return folder_training.train_folder(
-                options.folder, options.out, _size(options.size), options.classes, options.recipe,
-                _overrides(options), say=lambda text: print(text, file=sys.stderr, flush=True),
-                weights=options.weights,
-            )  # fmt: skip
+            with TrainingConsole(bar=not options.json) as console:
+                return folder_training.train_folder(
+                    options.folder, options.out, _size(options.size), options.classes, options.recipe,
+                    _overrides(options), say=console.say, weights=options.weights, show=console.show,
+                )  # fmt: skip
         case "export":
             return standalone.export_checkpoint(options.checkpoint, options.out, _size(options.size))
         case "predict" if options.layers is not None:

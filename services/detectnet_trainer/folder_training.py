@@ -33,6 +33,7 @@ CURVES = "curves.csv"
 DESCRIPTION = "training.json"
 
 Say = Callable[[str], None]
+Show = Callable[[StepReport, int], None]
 Row = dict[str, Any]
 
 
@@ -45,10 +46,12 @@ def train_folder(
     overrides: Mapping[str, Any],
     say: Say,
     weights: Path | None = None,
+    show: Show = lambda _report, _steps: None,
 ) -> dict[str, Any]:
     """Train on ``folder/train``, validate on ``folder/val``; go on where a run into ``out`` stopped.
 
-    ``weights`` is a .caffemodel or torchvision's GoogLeNet to begin with. Returns the last validation's
+    ``weights`` is a .caffemodel or torchvision's GoogLeNet to begin with; ``show`` is called after each step
+    with its report and the number of all steps. Returns the last validation's
     figures. Raises BadData, IllegalSize and what a session raises.
     """
     require_grid_size(*size)
@@ -69,7 +72,7 @@ def train_folder(
         description = {"width": size[0], "height": size[1], "classes": class_map.names, "training": training}
         (out / DESCRIPTION).write_text(json.dumps(description, indent=2))
         (out / "labels.txt").write_text("".join(f"{name}\n" for name in class_map.names))
-        saver = _Saver(session, size, out, say)
+        saver = _Saver(session, size, out, say, show)
         saver.go_on()
         session.trainer.run(saver.after_step)
     return saver.last
@@ -78,12 +81,13 @@ def train_folder(
 class _Saver:
     """Validates after each interval and writes the results; the checkpoint, written last, seals them."""
 
-    def __init__(self, session: Session, size: tuple[int, int], out: Path, say: Say) -> None:
+    def __init__(self, session: Session, size: tuple[int, int], out: Path, say: Say, show: Show) -> None:
         self.last: Row = {}
         self._session = session
         self._size = size
         self._out = out
         self._say = say
+        self._show = show
         self._diagnosis = Diagnosis(session)
         self._since_validation: list[StepReport] = []
 
@@ -100,6 +104,7 @@ class _Saver:
     def after_step(self, report: StepReport) -> bool:
         """Never asks to stop."""
         self._since_validation.append(report)
+        self._show(report, self._session.trainer.plan.max_step)
         if self._session.trainer.plan.validates_at(report.step):
             self._validate(report)
         return True

@@ -92,12 +92,15 @@ class Doctor:
     def examine(self, signs: Signs) -> list[Finding]:
         """What is new to say after a validation; several only where each has a cause of its own."""
         self._seen.append(signs)
-        found = [*_about_boxes(signs), *self._about_learning(signs)]
+        about_boxes = list(_about_boxes(signs))
+        # Boxes that no grid can hold explain by themselves that nothing is told apart.
+        explained = len(about_boxes) >= sum(box.count > 0 for box in signs.boxes.values())
+        found = [*about_boxes, *self._about_learning(signs, explained=explained)]
         fresh = [finding for finding in found if finding.code not in self._told]
         self._told = {finding.code for finding in found}
         return fresh
 
-    def _about_learning(self, signs: Signs) -> Iterator[Finding]:
+    def _about_learning(self, signs: Signs, *, explained: bool) -> Iterator[Finding]:
         """The first reason that fits: each would explain what the later ones look at."""
         if not any(box.count for box in signs.boxes.values()) or not signs.empty_loss:
             return
@@ -105,6 +108,8 @@ class Doctor:
             yield self._collapse(signs)
         elif self._stands_still():
             yield self._standstill(signs)
+        elif explained:
+            return
         elif self._guesses_alike():
             yield self._guessing(signs)
         elif signs.epoch >= FLAT_EPOCHS and max(seen.digits_map for seen in self._seen) == 0:

@@ -124,6 +124,16 @@ def test_boxes_that_cannot_be_found_are_told_by_class_while_the_class_is_not() -
     assert codes([replace(sick, max_coverage=0.2)])[0] == ["boxes_below_a_cell:buoy", "boxes_too_low:gate"]
 
 
+def test_boxes_too_small_for_the_grid_explain_that_one_guess_is_made_for_all_pictures() -> None:
+    small = {name: BoxSigns(90, low=1.0, small=1.0, cells=1) for name in GOOD_BOXES}
+    guessing = losses([7.4, 7.45, 7.3], max_coverage=0.15)
+    said = codes([replace(signs, boxes=small) for signs in guessing])
+
+    assert said == [["boxes_below_a_cell:buoy", "boxes_below_a_cell:gate"], [], []]
+    one = small | {"gate": GOOD_BOXES["gate"]}
+    assert codes([replace(signs, boxes=one) for signs in guessing])[2] == ["labels_do_not_fit"]
+
+
 def test_the_twenty_five_epochs_of_the_old_advice_are_kept() -> None:
     flat = losses([6.0 * 0.98**index for index in range(30)])
     said = codes(flat)
