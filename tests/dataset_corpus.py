@@ -46,6 +46,11 @@ def picture(seed: int, suffix: str = ".png", width: int = WIDTH, height: int = H
     return encoded.tobytes()
 
 
+def recompressed(seed: int) -> bytes:
+    """The picture of ``picture``, seen by eyes."""
+    return cv2.imencode(".jpg", pixels(seed), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
 def with_pillow(seed: int, mode: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels(seed)).convert(mode).save(buffer, **options)
@@ -195,7 +200,6 @@ def hopeless() -> dict[str, Case]:
 
 def odd() -> dict[str, Case]:
     """A version is made, and goes with a warning."""
-    jpeg = cv2.imencode(".jpg", pixels(0), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
     first = relabelled(
         lambda split, number: labelled() if split == "val" or number == 0 else label("buoy", BUOY)
     )
@@ -212,7 +216,12 @@ def odd() -> dict[str, Case]:
         "one box that is too low": Case(but(t=labelled(gate=(60, 10, 100, 30))), "box_low"),
         "one box under another": Case(but(t=labelled() + label("gate", (10, 10, 34, 34))), "box_hidden"),
         "one validation picture from training": Case(but(V=picture(0)), "leak"),
-        "one validation picture that looks like one from training": Case(but(V=jpeg), "near_leak"),
+        "one validation picture that looks like one from training": Case(but(V=recompressed(0)), "near_leak"),
+        "two training pictures that look alike": Case(
+            healthy() | {"train/images/001.png": recompressed(0)}, "near_duplicate"
+        ),
+        "one box from right to left": Case(but(t=labelled() + label("gate", (58, 9, 50, 60))), "empty_box",
+                                           also=frozenset({"box_hidden"})),
         "a picture twice": Case(healthy() | {"train/images/001.png": picture(0)}, "duplicate_image"),
         "a box twice": Case(but(t=labelled() + label("gate", GATE)), "duplicate_box", also=frozenset({"box_hidden"})),
         "boxes that touch": Case(

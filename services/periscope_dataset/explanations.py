@@ -122,6 +122,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A picture that occurs several times counts several times, perhaps with other labels.",
         "Keep one of them.",
     ),
+    "near_duplicate": Explanation(
+        "Frames of one video that hardly differ teach little more than one of them, and take as long.",
+        "Keep every tenth frame or so; split by dive (group_by folder or sequence).",
+    ),
     "duplicate_box": Explanation(
         "Of two equal boxes the second is hidden by the first, and counts as missed in validation.",
         "Remove one of them.",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from detectnet.classes import ClassMap
 from detectnet.sizes import STRIDE
 from periscope_dataset.checking import CheckedImage
-from periscope_dataset.duplicates import near_matches
+from periscope_dataset.duplicates import near_matches, near_within
 from periscope_dataset.findings import MAX_EXAMPLES, Example, Findings, Severity
 from periscope_dataset.grid import Judged, Mask, Size, look_at, network_size
 
@@ -218,8 +218,9 @@ class Lint:
             examples = [Example(val.files.images[key].path) for key in leaked[:MAX_EXAMPLES]]
             message = f"{len(leaked)} of {len(val.keys)} validation pictures are training pictures too"
             self.findings.lint("leak", severity, message, len(leaked), examples)
-        for split in self.splits.values():
+        for name, split in self.splits.items():
             _note_repeated(split, self.findings)
+            _note_alike(name, split, self.findings)
         self._near(set(leaked))
 
     def _near(self, leaked: set[str]) -> None:
@@ -234,6 +235,17 @@ class Lint:
 
 def _hashes(images: list[CheckedImage]) -> npt.NDArray[np.uint64]:
     return np.array([image.phash for image in images if image.phash is not None], np.uint64)
+
+
+def _note_alike(name: str, split: Judged, findings: Findings) -> None:
+    """Near duplicates within a split; those byte for byte are told apart."""
+    first = {image.sha256: image for key in reversed(split.keys) for image in [split.files.images[key]]}
+    images = [image for image in first.values() if image.phash is not None]
+    alike = near_within(_hashes(images))
+    if alike:
+        examples = [Example(path) for path in sorted(images[place].path for place in alike)[:MAX_EXAMPLES]]
+        message = f"{len(alike)} of {len(split.keys)} {name} pictures look like another of them"
+        findings.lint("near_duplicate", "warning", message, len(alike), examples)
 
 
 def _note_repeated(split: Judged, findings: Findings) -> None:
