@@ -112,9 +112,10 @@ def _add_dataset(commands: Subcommands, shared: argparse.ArgumentParser) -> None
         "--val-ratio", type=float, metavar="X", help="without validation: the share of pictures to take, 0-1"
     )
     push.add_argument(
-        "--group-by", choices=("picture", "folder"), default="picture",
-        help="what --val-ratio keeps together: with folder, the frames of one dive",
+        "--group-by", choices=("picture", "folder", "sequence"), default="picture",
+        help="what --val-ratio keeps together: with folder, the frames of one dive; sequence goes by names",
     )  # fmt: skip
+    push.add_argument("--unlabelled", action="store_true", help="plain pictures: they become a test set")
     push.add_argument(
         "--classes", type=names, metavar="A,B", help="in this order; default: all types in the labels"
     )

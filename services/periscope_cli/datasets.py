@@ -17,7 +17,7 @@ from periscope_cli.idempotency import keyed
 from periscope_cli.packing import NotKitti, find_export, find_kitti, is_archive, pack
 from periscope_cli.polling import poll
 
-INGEST_ENDS = ("SUCCEEDED", "FAILED")
+INGEST_ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 CONFLICT = 409
 ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -27,6 +27,8 @@ Document = dict[str, Any]
 def run_push(session: Session, arguments: Namespace) -> None:
     """``periscope dataset push``."""
     options = push_options(arguments.classes, arguments.resize, arguments.pad, arguments.val_min_box_size)
+    if arguments.unlabelled:
+        options["unlabelled"] = True
     if arguments.val_ratio is not None:
         options |= {"val_ratio": arguments.val_ratio, "group_by": arguments.group_by}
     pushed = push(session, arguments.name, arguments.path, options)
@@ -107,7 +109,9 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
         CommandFailed: the path cannot be pushed, or the ingest found errors (all are printed).
     """
     with tempfile.TemporaryDirectory(prefix="periscope-") as scratch:
-        archive = _archive_of(session, path, Path(scratch), divided="val_ratio" in options)
+        archive = _archive_of(
+            session, path, Path(scratch), any_folder="val_ratio" in options or "unlabelled" in options
+        )
         dataset = _ensure_dataset(session, name)
         progress = session.progress()
         upload = session.dataset.upload_file(
@@ -124,12 +128,12 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
     return {"dataset": dataset, "version": ingest["version"], "ingest": ingest}
 
 
-def _archive_of(session: Session, path: Path, scratch: Path, *, divided: bool) -> Path:
+def _archive_of(session: Session, path: Path, scratch: Path, *, any_folder: bool) -> Path:
     if path.is_file() and is_archive(path):
         return path
     if not path.is_dir():
         raise CommandFailed(f"{path} is neither a folder nor a .zip, .tar, .tar.gz or .tgz file", USAGE)
-    folder = find_export(path, divided=divided)
+    folder = find_export(path, any_folder=any_folder)
     try:
         folder = folder or find_kitti(path)
     except NotKitti as error:
@@ -163,14 +167,23 @@ def _wait_for_ingest(session: Session, path: str) -> Document:
     def show(ingest: Document) -> None:
         if ingest["state"] == "SUCCEEDED":
             progress.show("ingest", 1.0, f"version {ingest['version']}", milestone=True)
-        elif ingest["state"] != "FAILED":
-            progress.show("ingest", ingest["progress"], ingest["state"].lower())
+        elif ingest["state"] not in INGEST_ENDS:
+            progress.show("ingest", ingest["progress"], _how_far(ingest))
 
     ingest = poll(session.dataset, path, INGEST_ENDS, show, session.console)
     progress.end()
+    if ingest["state"] == "CANCELLED":
+        raise CommandFailed("the ingest was cancelled; nothing was stored", FAILED, ingest)
     if ingest["state"] == "FAILED":
         raise CommandFailed(_ingest_errors(ingest), FAILED, ingest)
     return ingest
+
+
+def _how_far(ingest: Document) -> str:
+    """The stage, and the time that is left as far as the service knows it."""
+    told = str(ingest.get("stage") or ingest["state"].lower())
+    left_s = ingest.get("eta_s")
+    return told if left_s is None else f"{told}, {left_s:.0f} s to go"
 
 
 def _ingest_errors(ingest: Document) -> str:

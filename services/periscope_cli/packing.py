@@ -20,7 +20,7 @@ ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 NAME_FILES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
 """Where YOLO exports name their classes."""
 EXPORT_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".txt", ".xml", ".json", ".yaml", ".names",
+    ".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".txt", ".xml", ".json", ".yaml", ".names", ".labels",
 )  # fmt: skip
 
 
@@ -71,15 +71,15 @@ def find_kitti(root: Path) -> KittiFolder:
     return KittiFolder(root, tuple(files), tuple(ignored))
 
 
-def find_export(root: Path, *, divided: bool) -> KittiFolder | None:
+def find_export(root: Path, *, any_folder: bool) -> KittiFolder | None:
     """The pictures and annotations of a YOLO, COCO or VOC export; None where the folder seems to be none.
 
-    ``divided`` says that the service is asked to divide pictures into train and val: then any folder will do.
+    ``any_folder`` will do where the service divides pictures into train and val, or takes no labels.
     """
     found = sorted(path for path in root.rglob("*") if path.is_file() and not _is_hidden(path, root))
     files = tuple(path for path in found if path.suffix.lower() in EXPORT_SUFFIXES)
     tells = any(path.name in NAME_FILES or path.suffix.lower() in (".xml", ".json") for path in files)
-    return KittiFolder(root, files, ()) if files and (tells or divided) else None
+    return KittiFolder(root, files, ()) if files and (tells or any_folder) else None
 
 
 def pack(folder: KittiFolder, archive: Path, on_progress: Callable[[int, int], None]) -> None:

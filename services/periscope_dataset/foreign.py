@@ -110,9 +110,15 @@ def foreign_place(path: str) -> Place | None:
 
 
 def load_foreign(
-    unpacked: Iterable[tuple[Member, Path]], scratch: Path, options: Mapping[str, Any]
+    unpacked: Iterable[tuple[Member, Path]],
+    scratch: Path,
+    options: Mapping[str, Any],
+    division: dict[str, Any],
 ) -> Iterator[Loaded]:
-    """Pictures and labels of another tool's export. Raises IngestRefused."""
+    """Pictures and labels of another tool's export; how they were divided is told in ``division``.
+
+    Raises IngestRefused.
+    """
     export = Export(scratch)
     for member, file in unpacked:
         export.enter(member.path, file)
@@ -125,19 +131,24 @@ def load_foreign(
         message = "the archive holds pictures and not one label"
         raise IngestRefused(Finding("layout", message, f"{ADVICE}; for a test set, give unlabelled"))
     annotations = annotations_of(export)
-    yield from _joined(export, annotations, _splits(export, annotations, options))
-
-
-def _splits(export: Export, annotations: Annotations, options: Mapping[str, Any]) -> dict[str, str]:
     splits = given_splits(export, annotations)
     if options["val_ratio"] is None or "val" in splits.values():
-        return dict.fromkeys(export.images, "train") | splits
+        splits = dict.fromkeys(export.images, "train") | splits
+    else:
+        division |= {"by": "ratio", "val_ratio": options["val_ratio"], "group_by": options["group_by"]}
+        splits |= _divided(export, annotations, splits, division)
+    yield from _joined(export, annotations, splits)
+
+
+def _divided(
+    export: Export, annotations: Annotations, splits: Mapping[str, str], division: Mapping[str, Any]
+) -> dict[str, str]:
     pool = [path for path in export.images if splits.get(path) != "test"]
     files = [export.folder / export.images[path] for path in pool]
     hashes = [ref.sha256 for ref in in_order(hash_file, files, cores(), 64)]
     shown = {path: _classes_of(annotations.label(path)) for path in pool if annotations.source(path)}
-    divided = divide(dict(zip(pool, hashes, strict=True)), shown, options["val_ratio"], options["group_by"])
-    return splits | divided
+    by_path = dict(zip(pool, hashes, strict=True))
+    return divide(by_path, shown, division["val_ratio"], division["group_by"])
 
 
 def given_splits(export: Export, annotations: Annotations) -> dict[str, str]:

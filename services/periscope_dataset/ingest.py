@@ -86,7 +86,11 @@ def _judged_and_stored(
 ) -> dict[str, Any] | None:
     if not content.finish(unlabelled=options["unlabelled"]):
         return None
-    described: dict[str, Any] = {"source": source.described(), "options": dict(options)}
+    described: dict[str, Any] = {
+        "source": source.described(),
+        "options": dict(options),
+        "division": content.division,
+    }
     splits = {name: judged(files, content.classes, bench.scratch) for name, files in content.splits.items()}
     if content.classes is not None:
         lint = Lint(content.classes, described["options"], findings, splits)
@@ -110,10 +114,10 @@ def _rules(bench: Bench, options: Options) -> Rules:
     )
 
 
-def _loaded(bench: Bench, source: Source, options: Options) -> Iterator[Loaded]:
+def _loaded(bench: Bench, source: Source, options: Options, division: dict[str, Any]) -> Iterator[Loaded]:
     if is_foreign(source.names(), options):
         unpacked_all = _watched(bench, source.members(bench.scratch, foreign_place))
-        yield from load_foreign(unpacked_all, bench.scratch, options)
+        yield from load_foreign(unpacked_all, bench.scratch, options, division)
         return
     for member, file in source.members(bench.scratch, place_of):
         yield Loaded(member, file)
@@ -132,7 +136,7 @@ def _check_members(bench: Bench, source: Source, content: Content, options: Opti
     total, done = max(source.size_bytes(), 1), 0
     loaded = (
         item
-        for item in _loaded(bench, source, options)
+        for item in _loaded(bench, source, options, content.division)
         if content.accepts(item.member.path, item.member.place)
     )
     chunks = _chunks(loaded, CHUNK_MEMBERS)

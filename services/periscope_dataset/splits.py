@@ -47,6 +47,8 @@ class Content:
         """Known in the end; None where nothing is labelled."""
         self._findings = findings
         self._folder = folder
+        self.division: dict[str, Any] = {"by": "folders"}
+        """How pictures came into their splits, for the manifest."""
         self._root: str | None = None
 
     def accepts(self, path: str, place: Place) -> bool:

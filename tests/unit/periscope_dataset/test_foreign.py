@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -98,6 +99,11 @@ def test_without_val_a_ratio_divides_the_pictures_the_same_each_time(house: Hous
     assert [first["splits"][name]["images"] for name in ("train", "val")] == [89, 22]
     assert first["splits"] == second["splits"]
     assert first["options"]["val_ratio"] == 0.2
+    assert first["division"] == {"by": "ratio", "val_ratio": 0.2, "group_by": "picture"}
+
+
+def test_a_ratio_that_was_not_needed_is_not_said_to_be_used(house: House) -> None:
+    assert manifest_of(house, yolo_v8(), val_ratio=0.2)["division"] == {"by": "folders"}
 
 
 def test_without_val_and_ratio_the_ratio_is_named(house: House) -> None:
@@ -116,6 +122,31 @@ def test_frames_of_one_folder_never_straddle() -> None:
                for path in hashes}  # fmt: skip
     assert all(len(found) == 1 for found in by_dive.values())
     assert list(splits.values()).count("val") == 60
+
+
+def test_frames_of_one_sequence_never_straddle_though_they_share_a_folder() -> None:
+    names = [f"dive{n % 10}_frame{n:06d}_jpg.rf.{n * 7919:x}" for n in range(100)]
+    names += [f"gopro-{n % 10}-{n:04d}" for n in range(100)]
+    hashes = {f"train/images/{name}.jpg": hashlib.sha256(name.encode()).hexdigest() for name in names}
+
+    splits = divide(hashes, {}, 0.3, "sequence")
+
+    sequences = {
+        path: path.split("_frame")[0].rpartition("-")[0] or path.split("_frame")[0] for path in hashes
+    }
+    assert len(set(sequences.values())) == 20
+    for sequence in set(sequences.values()):
+        assert len({splits[path] for path in hashes if sequences[path] == sequence}) == 1
+    assert list(splits.values()).count("val") == 60
+
+
+def test_names_do_not_decide_who_is_drawn() -> None:
+    hashes = {f"{n}.png": hashlib.sha256(str(n).encode()).hexdigest() for n in range(100)}
+    renamed = {f"renamed/{999 - int(path.split('.')[0])}.png": told for path, told in hashes.items()}
+
+    by_hash = {hashes[path]: split for path, split in divide(hashes, {}, 0.3, "picture").items()}
+
+    assert {renamed[path]: split for path, split in divide(renamed, {}, 0.3, "picture").items()} == by_hash
 
 
 def test_each_class_is_divided_by_the_ratio() -> None:
