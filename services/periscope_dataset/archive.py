@@ -22,7 +22,8 @@ from periscope_dataset.bounded import Bounded, Readable
 from periscope_dataset.findings import Finding, IngestRefused
 from periscope_dataset.layout import Place, place_of
 
-MAX_MEMBERS = 1_000_000
+MAX_MEMBERS = 360_000
+"""What is known of them is kept in memory, about a kilobyte a picture and its label."""
 MAX_MEMBER_BYTES = 128 << 20
 MAX_LABEL_BYTES = 4 << 20
 MAX_JSON_BYTES = 4 << 30
@@ -33,7 +34,8 @@ MAX_RATIO = 200
 HARMLESS_BYTES = 256 << 20
 """Whatever unpacks to less than this is no bomb."""
 MAX_NAME_LENGTH = 1000
-MAX_ZIP_DIRECTORY_BYTES = 64 << 20
+MAX_ZIP_DIRECTORY_BYTES = 24 << 20
+"""Python's reader takes some seven times as much."""
 MAX_TAR_HEADER_BYTES = 1 << 20
 MAX_TAR_TAIL_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +19,23 @@ from periscope_dataset.class_mapping import ClassMapping
 from periscope_dataset.findings import Finding
 from periscope_dataset.parallel import MemoryBudget
 
-MAX_DECODING_BYTES = 256 << 20
+MAX_DECODING_BYTES = 192 << 20
 """Of one picture, and of all that are looked at together."""
 BYTE_ORDER_MARK = "\ufeff"
+
+
+Counts = tuple[tuple[str, int], ...]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _one_of_each(counts: Counts) -> Counts:
+    """Labels with equal counts share them: there may be hundreds of thousands."""
+    return counts
+
+
+def counted(counts: Mapping[str, int]) -> Counts:
+    """Types with their numbers, in order of the types."""
+    return _one_of_each(tuple(sorted((sys.intern(kind), count) for kind, count in counts.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +61,19 @@ class CheckedLabel:
 
     path: str
     file: str
-    objects: dict[str, int]
+    objects: Counts
     """How many of each type, don't care among them."""
-    small: dict[str, int]
+    small: Counts
     """How many of each type are below the minimum size for validation."""
     rightmost: tuple[float, int]
     """The largest x of all boxes in pixels, and its line."""
     lowest: tuple[float, int]
     """The largest y of all boxes in pixels, and its line."""
+
+    @property
+    def boxes(self) -> int:
+        """How many objects are of a class."""
+        return sum(count for kind, count in self.objects if kind != DONTCARE)
 
 
 @dataclass(frozen=True)
@@ -135,12 +155,11 @@ def check_label(path: str, file: Path, rules: Rules) -> Verdict:
 
 
 def _summary(path: str, file: Path, objects: list[KittiObject], min_size: int) -> CheckedLabel:
-    # Types recur in every label: one text each for all of them.
     counts = Counter(sys.intern(item.type) for item in objects)
     small = Counter(sys.intern(item.type) for item in objects if _shorter_side(item) < min_size)
     rightmost = max(((item.xyxy[2], item.line_number) for item in objects), default=(0.0, 0))
     lowest = max(((item.xyxy[3], item.line_number) for item in objects), default=(0.0, 0))
-    return CheckedLabel(path, file.name, dict(counts), dict(small), rightmost, lowest)
+    return CheckedLabel(path, file.name, counted(counts), counted(small), rightmost, lowest)
 
 
 def _shorter_side(item: KittiObject) -> float:

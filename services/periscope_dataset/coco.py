@@ -15,6 +15,8 @@ from periscope_dataset.foreign_labels import BadAnnotations, Labels, kitti_line
 from periscope_dataset.json_stream import BadJson, entries
 from periscope_dataset.layout import split_of
 
+MAX_OBJECTS = 2_000_000
+"""Of one file; each takes 50 bytes of memory."""
 LISTS = ("images", "annotations", "categories")
 
 
@@ -86,6 +88,8 @@ class _Table:
             self.numbers[item["id"]] = len(self.files)
             self.files.append(str(item["file_name"]))
         else:
+            if len(self.crowds) >= MAX_OBJECTS:
+                raise ValueError(f"more than {MAX_OBJECTS} objects; split the data set")
             x, y, width, height = (float(number) for number in item["bbox"])
             self.boxes.extend((x, y, x + width, y + height))
             self.pictures.append(self.image_ids.setdefault(item["image_id"], len(self.image_ids)))

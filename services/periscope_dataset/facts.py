@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from periscope_dataset.checking import CheckedImage, CheckedLabel, Verdict
+from periscope_dataset.checking import CheckedImage, CheckedLabel, Verdict, counted
 from periscope_dataset.findings import Finding
 
 
@@ -28,7 +28,8 @@ def unpacked(told: Mapping[str, Any]) -> Verdict:
         fact = CheckedImage(**{**told["image"], "traits": tuple(told["image"]["traits"])})
     elif "label" in told:
         reach = {name: tuple(told["label"][name]) for name in ("rightmost", "lowest")}
-        fact = CheckedLabel(**{**told["label"], **reach})
+        counts = {name: counted(dict(told["label"][name])) for name in ("objects", "small")}
+        fact = CheckedLabel(**{**told["label"], **reach, **counts})
     errors, warnings = (
         [Finding(**finding) for finding in told.get(name, ())] for name in ("errors", "warnings")
     )

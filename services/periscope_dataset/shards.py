@@ -60,15 +60,24 @@ class ShardFile:
     entries: list[IndexEntry]
 
 
-def plan_shards(pictures: Sequence[Picture], shard_bytes: int = SHARD_BYTES) -> list[range]:
-    """Which pictures go into which shard: as many as it takes to fill ``shard_bytes``, at least one."""
-    plan, start, filled = [], 0, 0
-    for number, picture in enumerate(pictures):
+def plan_shards(sizes: Iterable[int], shard_bytes: int = SHARD_BYTES) -> list[range]:
+    """Which pictures go into which shard: as many as it takes to fill ``shard_bytes``, at least one.
+
+    ``sizes`` are what each picture takes, see ``shard_member_bytes``.
+    """
+    plan, start, filled, end = [], 0, 0, 0
+    for number, size_bytes in enumerate(sizes):
         if filled >= shard_bytes:
             plan.append(range(start, number))
             start, filled = number, 0
-        filled += sum(_member_bytes(name, path.stat().st_size) for name, path in _members(picture))
-    return [*plan, range(start, len(pictures))] if pictures else []
+        filled += size_bytes
+        end = number + 1
+    return [*plan, range(start, end)] if end else []
+
+
+def shard_member_bytes(picture: Picture) -> int:
+    """What a picture and its label take in a shard."""
+    return sum(_member_bytes(name, path.stat().st_size) for name, path in _members(picture))
 
 
 def write_shard(pictures: Sequence[Picture], path: Path, number: int) -> ShardFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,20 +121,21 @@ class Content:
         for key in files.images.keys() - files.labels.keys():
             if ("labels", key) not in files.bad:
                 files.labels[key] = CheckedLabel(
-                    files.images[key].path, empty.name, {}, {}, (0.0, 0), (0.0, 0)
+                    files.images[key].path, empty.name, (), (), (0.0, 0), (0.0, 0)
                 )
                 files.unlabelled.add(key)
 
 
-def pictures_of(files: SplitFiles, folder: Path) -> list[Picture]:
-    """The split's pictures in order of their keys; ``folder`` holds their files."""
+def pictures_of(files: SplitFiles, keys: Iterable[str], folder: Path) -> list[Picture]:
+    """The named pictures of a split; ``folder`` holds their files."""
     return [
         Picture(
             key, Path(image.path).name, folder / image.file, folder / files.labels[key].file,
             image.width, image.height,
-            sum(n for kind, n in files.labels[key].objects.items() if kind != DONTCARE), image.sha256,
+            files.labels[key].boxes, image.sha256,
         )
-        for key, image in sorted(files.images.items())
+        for key in keys
+        for image in [files.images[key]]
     ]  # fmt: skip
 
 
@@ -194,7 +196,8 @@ def _compare(image: CheckedImage, label: CheckedLabel, findings: Findings) -> No
 
 
 def _classes_of(splits: dict[str, SplitFiles], findings: Findings) -> ClassMap | None:
-    types = {kind for files in splits.values() for label in files.labels.values() for kind in label.objects}
+    labels = (label for files in splits.values() for label in files.labels.values())
+    types = {kind for label in labels for kind, _ in label.objects}
     if not types - {DONTCARE}:
         advice = "label at least one object of a class that is not dontcare"
         findings.error(Finding("no_boxes", "the labels hold no object of any class", advice))
@@ -228,7 +231,7 @@ def _count(files: SplitFiles, classes: ClassMap, what: str) -> dict[str, int]:
     """How many objects of each class the labels of a split have."""
     counts = dict.fromkeys(classes.names, 0)
     for label in files.labels.values():
-        for kind, count in getattr(label, what).items():
+        for kind, count in getattr(label, what):
             if kind in counts:
                 counts[kind] += count
     return counts

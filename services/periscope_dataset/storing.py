@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from periscope_dataset.grid import Judged
 from periscope_dataset.journal import Journal
 from periscope_dataset.layout import SPLITS
 from periscope_dataset.parallel import in_order
-from periscope_dataset.shards import SHARD_BYTES, Picture, index_lines, plan_shards, write_shard
+from periscope_dataset.shards import (
+    SHARD_BYTES,
+    Picture,
+    index_lines,
+    plan_shards,
+    shard_member_bytes,
+    write_shard,
+)
 from periscope_dataset.splits import image_sizes_of, pictures_of, statistics_of
 
 AT_ONCE = 2
@@ -63,34 +71,38 @@ class _Writing:
 
     def split(self, split: Judged) -> dict[str, Any]:
         """A split's entry in the manifest."""
-        pictures = pictures_of(split.files, self.scratch)
-        plan = plan_shards(pictures, self.shard_bytes)
-        parts = [(number, pictures[part.start : part.stop]) for number, part in enumerate(plan)]
+        # A picture's paths take more room than all that is known of it: they are made when they are needed.
+        sizes = (
+            shard_member_bytes(picture)
+            for key in split.keys
+            for picture in pictures_of(split.files, [key], self.scratch)
+        )
+        parts = enumerate(split.keys[part.start : part.stop] for part in plan_shards(sizes, self.shard_bytes))
         index_path, shards, done = self.scratch / f"{self.name}.index", [], 0
         with index_path.open("wb") as index:
-            for record in in_order(self._shard, parts, AT_ONCE, AT_ONCE):
+            for record in in_order(partial(self._shard, split), parts, AT_ONCE, AT_ONCE):
                 index.write(record.pop("index").encode())
                 shards.append(record)
                 done += record["images"]
-                self.on_progress(done / len(pictures))
+                self.on_progress(done / len(split.keys))
         stored_index = put_blob_file(self.store, index_path, content_type="application/x-ndjson")
         table = put_blob(self.store, pack_table(split.table), content_type="application/octet-stream")
         told = {
-            "images": len(pictures),
-            "boxes": sum(picture.boxes for picture in pictures),
+            "images": len(split.keys),
+            "boxes": sum(label.boxes for label in split.files.labels.values()),
             "shards": shards,
             "index": asdict(stored_index),
             "boxes_table": asdict(table),
         }
         return told | ({"unlabelled": len(split.files.unlabelled)} if split.files.unlabelled else {})
 
-    def _shard(self, part: tuple[int, list[Picture]]) -> dict[str, Any]:
+    def _shard(self, split: Judged, part: tuple[int, Sequence[str]]) -> dict[str, Any]:
         """What is to be noted of a shard, which is in the store when this returns."""
-        number, pictures = part
+        number, keys = part
         record = f"shards/{self.name}-{number:05d}"
         noted = self.journal.load(record)
         if noted is None:
-            noted = self._written(number, pictures)
+            noted = self._written(number, pictures_of(split.files, keys, self.scratch))
             self.journal.note(record, noted)
         return noted
 

@@ -88,7 +88,7 @@ def _jpeg_size(body: bytes) -> tuple[int, int]:
             size = (width, height)
         position += 2 + length
         if marker == _JPEG_SCAN:
-            if size is None or body.find(b"\xff\xd9", position) < 0:
+            if size is None or body.rfind(b"\xff\xd9", position) < 0:
                 break
             return size
     raise ImageError("the JPEG file is cut off; copy it again")

@@ -7,10 +7,16 @@ import os
 import sys
 import warnings
 
-from tests.bench import detectnet, predicting, reconciling
+from tests.bench import datasets, detectnet, ingest_kills, predicting, reconciling
 from tests.bench.measure import table
 
-GROUPS = {"detectnet": detectnet.rows, "predict": predicting.rows, "reconcile": reconciling.rows}
+GROUPS = {
+    "detectnet": detectnet.rows,
+    "predict": predicting.rows,
+    "reconcile": reconciling.rows,
+    "datasets": datasets.rows,
+    "ingest": ingest_kills.rows,
+}
 
 
 def main() -> None:

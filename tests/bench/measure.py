@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 PAIRS = 7
@@ -27,6 +27,21 @@ class Row:
         times = f"{_span([1000 * value for value in self.seconds])} ms"
         ratio = "1" if set(self.ratios) == {1.0} else f"{_span(list(self.ratios))}"
         return f"| {self.what} | {self.variant} | {times} | {ratio} |"
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """A line of the same table, of memory instead of time."""
+
+    what: str
+    variant: str
+    peaks_mib: tuple[float, ...]
+    """One entry a process."""
+    note: str = ""
+
+    def to_markdown(self) -> str:
+        """Median and range; the note stands where ratios do."""
+        return f"| {self.what} | {self.variant} | {_span(list(self.peaks_mib))} MiB | {self.note} |"
 
 
 def in_turns(
@@ -51,7 +66,7 @@ def in_turns(
     ]
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: Sequence[Row | MemoryRow]) -> str:
     """For docs/benchmarks.md."""
     head = "| what | variant | time of one, median (lowest-highest) | times as fast as the first |\n|---|---|---|---|"
     return "\n".join([head, *(row.to_markdown() for row in rows)])

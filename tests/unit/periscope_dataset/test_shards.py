@@ -10,7 +10,14 @@ import pytest
 
 from periscope.blobs import hash_file
 from periscope_dataset.index import Index
-from periscope_dataset.shards import IndexEntry, Picture, index_lines, plan_shards, write_shard
+from periscope_dataset.shards import (
+    IndexEntry,
+    Picture,
+    index_lines,
+    plan_shards,
+    shard_member_bytes,
+    write_shard,
+)
 
 
 def pictures(folder: Path, count: int, size_bytes: int = 3000) -> list[Picture]:
@@ -26,7 +33,7 @@ def pictures(folder: Path, count: int, size_bytes: int = 3000) -> list[Picture]:
 def shards_of(made: list[Picture], folder: Path, shard_bytes: int) -> tuple[list[bytes], list[IndexEntry]]:
     shards = [
         write_shard([made[place] for place in part], folder / f"train-{number}.tar", number)
-        for number, part in enumerate(plan_shards(made, shard_bytes))
+        for number, part in enumerate(plan_shards(map(shard_member_bytes, made), shard_bytes))
     ]
     for shard in shards:
         assert shard.ref == hash_file(shard.path)
