@@ -41,7 +41,9 @@ class Gallery:
         self._drawing = threading.BoundedSemaphore(DRAWN_AT_ONCE)
 
     def index(self, manifest: Manifest, split: str) -> Index:
-        """The index of a split."""
+        """The index of a split. Raises UnknownImage where the version has no such split."""
+        if split not in manifest["splits"]:
+            raise UnknownImage(f"the version has no split {split}")
         sha256 = manifest["splits"][split]["index"]["sha256"]
         with self._lock:
             if sha256 in self._indexes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -42,7 +43,7 @@ class Exporter:
         self._free = threading.BoundedSemaphore(AT_ONCE)
 
     def begin(self, manifest: Manifest, form: Format) -> tuple[Chunks, Callable[[], None]]:
-        """The zip's bytes, and what to call in the end, however that comes. Raises TooManyExports."""
+        """The zip's bytes, and what to call in the end. Raises TooManyExports, and as ``export``."""
         if not self._free.acquire(blocking=False):
             raise TooManyExports(f"{AT_ONCE} exports are being sent; try again when one has ended")
         chunks = export(self.store, manifest, form, self.scratch)
@@ -51,7 +52,13 @@ class Exporter:
             chunks.close()
             self._free.release()
 
-        return chunks, close
+        try:
+            # What is lost from the beginning is told with a status; later only an early end can tell.
+            first = next(chunks, b"")
+        except BaseException:
+            close()
+            raise
+        return itertools.chain([first], chunks), close
 
 
 def export(

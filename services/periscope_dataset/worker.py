@@ -136,12 +136,14 @@ class IngestWorker:
         dataset_id, told = document.body["dataset_id"], document.body
         try:
             self._require_unpublished(document)
+            # Queued by an older service, it may not know all options.
+            options = {"unlabelled": False, **told["options"]}
             source = source_of(self._store, told["source"])
-            journal = Journal(self._store, document.id, source.identity(), told["options"])
+            journal = Journal(self._store, document.id, source.identity(), options)
             report = Reporter(self._tell(document.id), self._stopping, held, journal)
             scratch = self._work_dir / f"{SCRATCH}{document.id}"
             bench = Bench(self._store, scratch, report, journal, self._budget, self._shard_bytes)
-            content = make_version(bench, source, told["options"], findings)
+            content = make_version(bench, source, options, findings)
             if content is None:
                 return None
             # From here on a wish to cancel comes too late.

@@ -144,6 +144,14 @@ def test_a_test_folder_comes_along_with_its_labels_or_without(house: House, with
     )
 
 
+def test_a_version_without_a_test_set_says_so(house: House) -> None:
+    dataset_id = house.dataset()
+    house.ingest(dataset_id, as_zip(healthy()))
+
+    for path in ("images?split=test", "images/test/000", "images/test/000.png", "images/test/000/original"):
+        house.call("GET", f"/v1/datasets/{dataset_id}/versions/1/{path}", 404)
+
+
 def listed(body: bytes) -> list[tuple[str, Any]]:
     return list(entries(io.BytesIO(body), ("images", "annotations")))
 
