@@ -18,7 +18,7 @@ RUN_KNOBS = $(if $(DATA),--data "$(DATA)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(
             $(if $(VAL_IMAGES),--val-images $(VAL_IMAGES))
 
 .PHONY: help setup run serve down status check format types imports test unit integration system test-agent \
-        test-cluster openapi bench learn chaos lock clean
+        test-cluster openapi dashboards bench learn chaos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,14 +50,14 @@ check: $(INSTALLED) ## What every change needs, in under a minute: format, types
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/vermin --quiet --no-tips -t=3.6- --violations services/jetson_agent/jetson_agent.py
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/architecture tests/unit -m "not slow" -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/architecture tests/charts tests/unit -m "not slow" -n 2
 
 format: $(INSTALLED) ## Rewrite the code in the project's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 test: $(INSTALLED) test-agent ## All tests that need no cluster (at most 20 minutes)
-	@$(BIN)/pytest tests/architecture tests/unit tests/integration tests/system
+	@$(BIN)/pytest tests/architecture tests/charts tests/unit tests/integration tests/system
 
 test-agent: $(INSTALLED) ## The Jetson agent's tests, also under a real Python 3.6 where there is one
 	@$(BIN)/python tests/agent/run_all.py
@@ -67,6 +67,9 @@ test-cluster: $(INSTALLED) ## Tests on a real Kubernetes, built on first use
 
 openapi: $(INSTALLED) ## Write the services' OpenAPI documents to docs/openapi
 	@$(BIN)/python -m tests.unit.contracts
+
+dashboards: $(INSTALLED) ## Write the Grafana dashboards into the chart
+	@$(BIN)/python -m charts.dashboards
 
 bench: $(INSTALLED) ## Speed side by side with other ways of doing the same; for a quiet machine (ONLY=detectnet)
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.bench $(ONLY)

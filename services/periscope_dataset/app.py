@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from periscope import keys
 from periscope.background import Worker
 from periscope.documents import Documents
+from periscope.metered_store import MeteredStore
 from periscope.probe import prove_conditional_writes
 from periscope.s3 import S3Store
 from periscope.store import ObjectStore
@@ -62,6 +63,8 @@ class DatasetService:
 
 def create_service(settings: Settings, store: ObjectStore, holder: str) -> DatasetService:
     """Wire everything; nothing starts or connects yet. ``holder`` names this process in leases."""
+    metrics = CollectorRegistry()
+    store = MeteredStore(store, NAME, metrics)
     documents = Documents(store)
     tokens = Tokens(documents, settings.admin_token)
     ingests = IngestWorker(
@@ -80,7 +83,7 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
         version("periscope"),
         authenticator=tokens.authenticate,
         store_ready=lambda: _require_answer(store),
-        metrics_registry=CollectorRegistry(),
+        metrics_registry=metrics,
     )
     install_idempotency(app, documents)
     quota = Quota(store, documents, settings.quota_bytes)

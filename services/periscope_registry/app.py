@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from periscope import keys
 from periscope.documents import Conflict, Documents
+from periscope.metered_store import MeteredStore
 from periscope.probe import prove_conditional_writes
 from periscope.s3 import S3Store
 from periscope.store import ObjectStore
@@ -54,6 +55,8 @@ class RangeNotSatisfiable(Problem):
 
 def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
     """Wire everything; nothing connects yet."""
+    metrics = CollectorRegistry()
+    store = MeteredStore(store, NAME, metrics)
     documents, versions = Documents(store), Versions(store, KIND)
     tokens = Tokens(documents, settings.admin_token)
     catalogue = Catalogue(documents, versions)
@@ -72,7 +75,7 @@ def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
         _version(),
         authenticator=tokens.authenticate,
         store_ready=lambda: _require_answer(store),
-        metrics_registry=CollectorRegistry(),
+        metrics_registry=metrics,
     )
     install_idempotency(app, documents)
     for routes in (model_routes, version_routes, alias_routes, download_routes):

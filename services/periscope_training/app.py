@@ -21,6 +21,7 @@ from periscope.background import Worker
 from periscope.client import ServiceClient
 from periscope.clock import utc_now
 from periscope.documents import DocumentMissing, Documents
+from periscope.metered_store import MeteredStore
 from periscope.probe import prove_conditional_writes
 from periscope.s3 import S3Store
 from periscope.store import ObjectStore
@@ -153,7 +154,9 @@ class TrainingService:
 
 def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
     """Wire everything; nothing starts or connects yet."""
-    documents, now, store = Documents(adapters.store), adapters.now, adapters.store
+    metrics = CollectorRegistry()
+    store, now = MeteredStore(adapters.store, NAME, metrics), adapters.now
+    documents = Documents(store)
     leadership = Leadership(adapters.lease, settings.lease_ttl_s)
     progress, gauges = ProgressRecords(store), RunGauges(leadership.is_held)
     vital_signs = VitalSigns(store, progress, settings.silent_after_s, now)
@@ -194,7 +197,8 @@ def create_service(settings: Settings, adapters: Adapters) -> TrainingService:
         now=now,
     )
     blueprints = _blueprints(settings, adapters, api, deletions, files, predictor, evaluate_worker)
-    app = _create_app(blueprints, store, Tokens(documents, settings.admin_token), gauges)
+    metrics.register(gauges)
+    app = _create_app(blueprints, store, Tokens(documents, settings.admin_token), metrics)
     workers = (job_worker, publish_worker, evaluate_worker, wait_worker)
     loops = (job_loop, publish_loop, evaluate_loop, wait_loop)
     return TrainingService(app, *workers, *loops, leadership, adapters.launcher, settings.work_dir)
@@ -251,10 +255,8 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
 
 
 def _create_app(
-    blueprints: Iterable[APIBlueprint], store: ObjectStore, tokens: Tokens, gauges: RunGauges
+    blueprints: Iterable[APIBlueprint], store: ObjectStore, tokens: Tokens, metrics: CollectorRegistry
 ) -> OpenAPI:
-    metrics = CollectorRegistry()
-    metrics.register(gauges)
     app = create_service_app(
         NAME,
         _version(),

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from periscope_training.actions import State
 from periscope_training.curves import progress_ratio, remaining_s
 from periscope_training.job_document import is_final
+from periscope_training.waiting_reasons import CAUSES, OTHER_CAUSE
 
 SHOWN_AFTER_END = timedelta(minutes=15)
 MAX_CLASSES = 32
@@ -27,6 +28,9 @@ RUN, CLASS = "run", "class"
 
 RUN_INFO = "periscope_run_info"
 JOBS = "periscope_jobs"
+WAITING_STATES = (State.WAITING, State.QUEUED, State.PENDING)
+PENDING = "periscope_jobs_pending"
+OLDEST_WAIT = "periscope_job_oldest_wait_seconds"
 LEADER = "periscope_training_leader"
 
 RUN_GAUGES = {
@@ -68,6 +72,9 @@ class Picture:
     taken_at: datetime
     jobs_by_state: Mapping[str, int] = field(default_factory=dict)
     runs: Sequence[RunPicture] = ()
+    pending_by_cause: Mapping[str, int] = field(default_factory=dict)
+    oldest_wait_s: Mapping[str, float] = field(default_factory=dict)
+    """By state, of the job that has been in it longest."""
 
 
 def is_shown(job: Mapping[str, Any], now: datetime) -> bool:
@@ -161,6 +168,14 @@ class RunGauges(Collector):
         for state, count in sorted(picture.jobs_by_state.items()):
             jobs.add_metric([state], count)
         yield jobs
+        pending = GaugeMetricFamily(PENDING, "PENDING jobs by what they wait for", labels=["cause"])
+        for cause in (*CAUSES.values(), OTHER_CAUSE):
+            pending.add_metric([cause], picture.pending_by_cause.get(cause, 0))
+        yield pending
+        waits = GaugeMetricFamily(OLDEST_WAIT, "How long the oldest job of a state waits", labels=["state"])
+        for state in WAITING_STATES:
+            waits.add_metric([state], picture.oldest_wait_s.get(state, 0.0))
+        yield waits
         yield from _run_families(picture.runs, picture.taken_at)
 
 

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from periscope.documents import Document, DocumentMissing, Documents
+from periscope_training.actions import State
 from periscope_training.awaiting import DatasetWaits
 from periscope_training.deletions import Deletions
 from periscope_training.evaluating import Evaluator
-from periscope_training.gauges import Picture, RunGauges, RunPicture, is_shown
+from periscope_training.gauges import WAITING_STATES, Picture, RunGauges, RunPicture, is_shown
 from periscope_training.job_document import CHECKPOINT_KIND, KIND
 from periscope_training.leadership import Leadership
 from periscope_training.progress import ProgressRecords
 from periscope_training.publish import Publisher
 from periscope_training.reconcile import Reconciler
+from periscope_training.waiting_reasons import cause_of
 
 IDLE_S = 2.0
 """Between looks at the store while no job is under way: how long a request to another replica waits."""
@@ -125,7 +127,13 @@ class Photographer:
         jobs = self._documents.list(KIND)
         states = Counter(document.body["state"] for document in jobs)
         runs = [self._run(document) for document in jobs if is_shown(document.body, now)]
-        self._gauges.show(Picture(now, states, runs))
+        waiting = [document.body for document in jobs if document.body["state"] in WAITING_STATES]
+        causes = Counter(cause_of(body["reason"]) for body in waiting if body["state"] == State.PENDING)
+        oldest: dict[str, float] = {}
+        for body in waiting:
+            waited_s = (now - datetime.fromisoformat(body["history"][-1]["at"])).total_seconds()
+            oldest[body["state"]] = max(waited_s, oldest.get(body["state"], 0.0))
+        self._gauges.show(Picture(now, states, runs, causes, oldest))
 
     def _run(self, document: Document) -> RunPicture:
         try:

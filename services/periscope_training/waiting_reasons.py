@@ -46,6 +46,20 @@ _SCHEDULER = (
 )
 
 
+CAUSES = {
+    IMAGE: "image", NO_GPU: "gpu", NO_SUCH_NODE: "node_labels", NO_MEMORY: "memory", NO_CPU: "cpu",
+    NO_DISK: "disk", NO_NODE: "node", QUOTA: "quota", QUEUE: "queue", CONFIG: "secret",
+    REFUSED: "refused", BEING_MADE: "being_made",
+}  # fmt: skip
+"""One word for each, for counting."""
+OTHER_CAUSE = "other"
+
+
+def cause_of(reason: str) -> str:
+    """The word for what a PENDING job's reason says; OTHER_CAUSE for a launcher's own words."""
+    return next((word for words, word in CAUSES.items() if reason.startswith(words)), OTHER_CAUSE)
+
+
 def why_pod_waits(reason: str, message: str) -> str:
     """The words for a pod that is not running yet, of Kubernetes' reason and message."""
     if reason in IMAGE_REASONS:

@@ -52,10 +52,17 @@ def scraped(picture: Picture, *, leads: bool = True) -> dict[str, float]:
     return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if x[0] != "#")}
 
 
+def of_waiting(shown: dict[str, float]) -> dict[str, float]:
+    """Series that are there whatever waits."""
+    names = ("periscope_jobs_pending", "periscope_job_oldest_wait_seconds")
+    return {name: value for name, value in shown.items() if name.startswith(names)}
+
+
 def test_the_newest_figures_of_a_run_are_shown() -> None:
     shown = scraped(Picture(NOW, {"RUNNING": 1}, [RUN]))
 
-    assert shown == {
+    assert set(of_waiting(shown).values()) == {0}
+    assert {name: value for name, value in shown.items() if name not in of_waiting(shown)} == {
         "periscope_training_leader": 1,
         'periscope_jobs{state="RUNNING"}': 1,
         'periscope_run_info{dataset="pool",name="first dive",run="01JOB"}': 1,
@@ -128,3 +135,12 @@ def test_a_run_with_very_many_classes_shows_the_first_ones() -> None:
     shown = scraped(Picture(NOW, {}, [run]))
 
     assert sum(name.startswith("periscope_val_recall_ratio") for name in shown) == MAX_CLASSES
+
+
+def test_what_waits_is_counted_by_cause_and_its_age_told() -> None:
+    shown = scraped(Picture(NOW, {"PENDING": 2}, [], {"gpu": 2}, {"PENDING": 600.0}))
+
+    assert shown['periscope_jobs_pending{cause="gpu"}'] == 2
+    assert shown['periscope_jobs_pending{cause="image"}'] == 0
+    assert shown['periscope_job_oldest_wait_seconds{state="PENDING"}'] == 600
+    assert shown['periscope_job_oldest_wait_seconds{state="QUEUED"}'] == 0

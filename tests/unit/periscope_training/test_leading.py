@@ -128,3 +128,17 @@ def test_publications_are_left_alone_until_leadership_is_sure() -> None:
 
     leadership.hold()
     assert (loop.step(), publisher.worked) == (0.25, 1)
+
+
+def test_the_picture_tells_how_long_the_oldest_job_waits_and_for_what() -> None:
+    house = House(slots=1)
+    replica = Replica(house, Lease())
+    house.add_job("runs")
+    replica.step()
+    house.add_job("waits")
+    house.clock.advance(90)
+    replica.clock.at_s += PICTURE_EVERY_S
+    replica.step()
+
+    assert replica.gauges.shown[-1].oldest_wait_s == {"QUEUED": 90.0}
+    assert replica.gauges.shown[-1].pending_by_cause == {}

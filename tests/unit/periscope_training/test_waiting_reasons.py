@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from periscope_training import waiting_reasons
-from periscope_training.waiting_reasons import why_no_pod, why_pod_waits
+from periscope_training.waiting_reasons import cause_of, why_no_pod, why_pod_waits
 
 NO_GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available."
 
@@ -42,3 +42,10 @@ def test_a_job_without_a_pod_says_why() -> None:
 
 def test_kubernetes_own_words_are_cut_off() -> None:
     assert len(why_pod_waits("Unschedulable", "x" * 5000)) < 500
+
+
+def test_every_reason_has_a_word_of_its_own_for_counting() -> None:
+    assert cause_of(why_pod_waits("Unschedulable", NO_GPU)) == "gpu"
+    assert cause_of(why_pod_waits("ErrImagePull", "not found")) == "image"
+    assert cause_of("a launcher's own words") == "other"
+    assert len(set(waiting_reasons.CAUSES.values())) == len(waiting_reasons.CAUSES) == 12

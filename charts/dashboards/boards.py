@@ -1,0 +1,198 @@
+"""What is on each dashboard. Every metric stands in docs/metrics.md."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from charts.dashboards.panels import (
+    COUNT,
+    PER_SECOND,
+    RATIO,
+    SECONDS,
+    WHOLE,
+    Query,
+    against,
+    board,
+    choice,
+    curves,
+    number,
+    rows,
+)
+
+NAMED = 'on (run) group_left (name) periscope_run_info{run=~"$run"}'
+ALL_NAMED = "on (run) group_left (name) periscope_run_info"
+FIGURES = {
+    "precision": "Hits among detections at IoU 0.7",
+    "recall": "Hits among objects at IoU 0.7",
+    "digits_map": "DIGITS's mAP: precision x recall, mean over batches of 6",
+    "pooled_map": "The same over the whole validation set",
+}
+STATES = ("RUNNING", "QUEUED", "PENDING", "SUCCEEDED", "FAILED", "CANCELLED")
+
+
+def training() -> dashboard.Dashboard:
+    """Curves of the chosen runs, those that have ended among them."""
+    page = board(
+        "periscope-training",
+        "Periscope: training curves",
+        "Losses, figures and learning rate of the runs that you choose; a run stays selectable after its end.",
+        [choice("run", "Run", "label_values(periscope_run_info, run)")],
+    )
+    newest = [
+        Query(f'last_over_time({metric}{{run=~"$run"}}[$__range])', "")
+        for metric in ("periscope_run_info", "periscope_train_epoch", "periscope_train_progress_ratio")
+    ]
+    losses = [
+        curves(
+            f"loss_{part}",
+            "Before its weight; training against validation",
+            COUNT,
+            [_of_run(f"periscope_train_loss_{part}", "train"), _of_run(f"periscope_val_loss_{part}", "val")],
+        )
+        for part in ("bbox", "coverage")
+    ]
+    figures = [
+        curves(name, told, RATIO, [_of_run(f"periscope_val_{name}_ratio", "{{class}}")])
+        for name, told in FIGURES.items()
+    ]
+    epoch = Query('periscope_train_epoch{run=~"$run"}', "epoch")
+    return _with(
+        page,
+        [
+            rows("Runs", "Newest figures of each chosen run", newest),
+            *losses,
+            *figures,
+            curves(
+                "Learning rate", "Of the newest step", "sci", [_of_run("periscope_train_learning_rate", "")]
+            ),
+            curves(
+                "Epoch", "Fractions of an epoch among them", COUNT, [_of_run("periscope_train_epoch", "")]
+            ),
+            against(
+                "loss_coverage against the epoch",
+                "Of validation; one run at a time reads best",
+                epoch,
+                Query('periscope_val_loss_coverage{run=~"$run"}', "loss_coverage"),
+            ),
+            against(
+                "digits_map against the epoch",
+                "Mean over the classes",
+                epoch,
+                Query('avg by (run) (periscope_val_digits_map_ratio{run=~"$run"})', "digits_map"),
+            ),
+        ],
+    )
+
+
+def jobs() -> dashboard.Dashboard:
+    """What runs, what waits and for what."""
+    told = "What runs, what waits, for how long and why."
+    numbers = [
+        number(state, f"Jobs in {state}", COUNT, f'sum(periscope_jobs{{state="{state}"}}) or vector(0)')
+        for state in STATES
+    ]
+    waits = "How long the oldest job of a state waits"
+    silence = "Since the newest sign of life; an alert comes beyond half an hour"
+    panels = {
+        ("Jobs by state", "Of the leader", COUNT): Query("sum by (state) (periscope_jobs)", "{{state}}"),
+        ("Pending, by cause", "What PENDING jobs wait for", COUNT): Query(
+            "sum by (cause) (periscope_jobs_pending)", "{{cause}}"
+        ),
+        ("Longest wait", waits, SECONDS): Query(
+            "max by (state) (periscope_job_oldest_wait_seconds)", "{{state}}"
+        ),
+        ("Speed", "Images trained a second", COUNT): Query(
+            f"periscope_train_images_per_second * {ALL_NAMED}", "{{name}}"
+        ),
+        ("Time left", "As expected now", SECONDS): Query(
+            f"periscope_train_eta_seconds * {ALL_NAMED}", "{{name}}"
+        ),
+        ("Silence", silence, SECONDS): Query(
+            "time() - periscope_train_last_event_timestamp_seconds", "{{run}}"
+        ),
+        ("Attempts", "Starts of the training program", COUNT): Query("periscope_train_attempts", "{{run}}"),
+        ("Leaders", "Exactly one replica leads", COUNT): Query("sum(periscope_training_leader)", "leaders"),
+    }
+    page = board("periscope-jobs", "Periscope: jobs and queue", told, [])
+    return _with(page, [*numbers, *(curves(*about, [query]) for about, query in panels.items())])
+
+
+def services() -> dashboard.Dashboard:
+    """Rate, errors and duration of each service, and of the store as each sees it."""
+    page = board(
+        "periscope-services",
+        "Periscope: services",
+        "Requests, errors and durations; the store as the services see it.",
+        [choice("service", "Service", "label_values(periscope_http_requests_total, service)")],
+    )
+    requests, failed = (
+        _rate("http_requests_total", "service"),
+        _rate("http_requests_total", "service", ',status=~"5.."'),
+    )
+    calls = _rate("store_requests_total", "service")
+    lost = _rate("store_requests_total", "service", ',outcome="unavailable"')
+    answer, store = "http_request_duration_seconds", "store_request_duration_seconds"
+    none = "Calls whose outcome is not known"
+    return _with(
+        page,
+        [
+            curves("Requests", "By service", PER_SECOND, [Query(requests, "{{service}}")]),
+            curves(
+                "Errors",
+                "Share of answers with 5xx",
+                RATIO,
+                [Query(f"({failed} or 0 * {requests}) / {requests}", "{{service}}")],
+            ),
+            curves(
+                "Duration",
+                "95 of 100 answers are faster",
+                SECONDS,
+                [Query(_slow(answer, "service"), "{{service}}")],
+            ),
+            curves(
+                "Slowest routes",
+                "95 of 100 answers are faster",
+                SECONDS,
+                [Query(f"topk(5, {_slow(answer, 'service, route')})", "{{service}} {{route}}")],
+            ),
+            curves(
+                "Store: calls",
+                "By operation",
+                PER_SECOND,
+                [Query(_rate("store_requests_total", "operation"), "{{operation}}")],
+            ),
+            curves(
+                "Store: duration",
+                "95 of 100 calls are faster",
+                SECONDS,
+                [Query(_slow(store, "operation"), "{{operation}}")],
+            ),
+            curves(
+                "Store: no answer", none, PER_SECOND, [Query(f"{lost} or 0 * {calls}", "{{service}}")], WHOLE
+            ),
+        ],
+    )
+
+
+BOARDS = {"training": training, "jobs": jobs, "services": services}
+
+
+def _of_run(metric: str, legend: str) -> Query:
+    """A run's metric under the job's name."""
+    return Query(f'{metric}{{run=~"$run"}} * {NAMED}', f"{{{{name}}}} {legend}".strip())
+
+
+def _rate(metric: str, by: str, more: str = "") -> str:
+    return f'sum by ({by}) (rate(periscope_{metric}{{service=~"$service"{more}}}[$__rate_interval]))'
+
+
+def _slow(metric: str, by: str) -> str:
+    return f"histogram_quantile(0.95, {_rate(f'{metric}_bucket', f'{by}, le')})"
+
+
+def _with(page: dashboard.Dashboard, panels: list[Builder[Panel]]) -> dashboard.Dashboard:
+    for panel in panels:
+        page = page.with_panel(panel)
+    return page

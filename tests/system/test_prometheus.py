@@ -1,0 +1,133 @@
+"""A real Prometheus scrapes the embedded services during a training: nothing of the curves is missed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from periscope_embedded.seaweedfs import free_ports
+from tests.charts.test_dashboards import boards, expressions
+from tests.system.loop import Stack, keyed, persist, push, wait_ended, wait_for
+
+PROMETHEUS = shutil.which("prometheus")
+EPOCHS = 4
+VARIABLES = {"$__rate_interval": "1m", "$__range": "10m", "$run": ".*", "$service": ".*"}
+
+pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
+
+
+class Prometheus:
+    """The server, scraping some addresses every second."""
+
+    def __init__(self, folder: Path, targets: list[str]) -> None:
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
+        config = folder / "prometheus.yml"
+        scrape = {"job_name": "periscope", "scrape_interval": "1s", "static_configs": [{"targets": targets}]}
+        config.write_text(json.dumps({"scrape_configs": [scrape]}))
+        self._process = subprocess.Popen(
+            [str(PROMETHEUS), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def get(self, path: str, **query: str) -> Any:
+        with urllib.request.urlopen(
+            f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=10
+        ) as answer:
+            return json.load(answer)["data"]
+
+    def samples(self, selector: str) -> dict[str, set[float]]:
+        """Every value that was stored, by class (or the empty name)."""
+        found = self.get("/api/v1/query", query=f"{selector}[30m]")["result"]
+        return {
+            series["metric"].get("class", ""): {float(value) for _, value in series["values"]}
+            for series in found
+        }
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack.serving(tmp_path_factory.mktemp("watched")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    known = stack.addresses()
+    targets = [known[f"{name}_url"].removeprefix("http://") for name in ("dataset", "training", "registry")]
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"), targets)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def all_up(server: Prometheus) -> bool | None:
+    try:
+        found = server.get("/api/v1/query", query="sum(up)")["result"]
+    except OSError:
+        return None
+    return True if found and float(found[0]["value"][1]) == 3 else None
+
+
+@pytest.fixture(scope="module")
+def history(stack: Stack, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the API says of a training whose epochs take longer than the gauges' picture is old."""
+    pushed = push(stack, "watched", tmp_path_factory.mktemp("pushed"))
+    wait_for(lambda: all_up(prometheus), "Prometheus does not see the services")
+    client, key = stack.client("training"), keyed()
+    wish = {
+        "name": "watched", "dataset": "watched", "dataset_version": pushed["version"], "epochs": EPOCHS,
+        "input": {"width": 512, "height": 512}, "batch_size": 1, "threads": 1, "seed": 7,
+    }  # fmt: skip
+    job = persist(lambda: client.post("/v1/jobs", json=wish, headers=key))
+    ended = wait_ended(client, f"/v1/jobs/{job['id']}")
+    assert ended["state"] == "SUCCEEDED", ended
+    time.sleep(8)  # The last picture, and a scrape of it.
+    found: dict[str, Any] = persist(lambda: client.get(f"/v1/jobs/{job['id']}/history"))
+    return {"run": job["id"], **found}
+
+
+@pytest.mark.timeout(300)
+def test_every_epoch_of_the_history_is_in_the_database_with_the_same_value(
+    prometheus: Prometheus, history: dict[str, Any]
+) -> None:
+    run = f'{{run="{history["run"]}"}}'
+    assert len(history["epochs"]) == EPOCHS
+    for metric in ("loss_bbox", "loss_coverage"):
+        stored = prometheus.samples(f"periscope_val_{metric}{run}")[""]
+        assert stored == {epoch["metrics"]["val"][metric] for epoch in history["epochs"]}
+    for figure in ("precision", "recall", "digits_map", "pooled_map"):
+        stored = prometheus.samples(f"periscope_val_{figure}_ratio{run}")
+        for name, values in stored.items():
+            assert values == {epoch["metrics"]["val"]["classes"][name][figure] for epoch in history["epochs"]}
+    rates = prometheus.samples(f"periscope_train_learning_rate{run}")[""]
+    assert rates <= {record["learning_rate"] for record in history["progress"]}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", sorted(boards()))
+def test_every_panels_query_finds_something(
+    name: str, prometheus: Prometheus, history: dict[str, Any]
+) -> None:
+    end = time.time()
+    for expr in expressions(boards()[name]):
+        for variable, value in VARIABLES.items():
+            expr = expr.replace(variable, value)
+        found = prometheus.get(
+            "/api/v1/query_range", query=expr, start=f"{end - 600}", end=f"{end}", step="5"
+        )
+        assert found["result"], expr
