@@ -11,6 +11,8 @@ from importlib.metadata import version
 from flask_openapi3 import OpenAPI
 from prometheus_client import CollectorRegistry
 
+from detectnet.samples import BadData
+from detectnet.sizes import IllegalSize
 from periscope import keys
 from periscope.background import Worker
 from periscope.documents import Documents
@@ -25,16 +27,20 @@ from periscope.web.idempotency import install_idempotency
 from periscope.web.long_poll import LongPolls, TooManyWaiting
 from periscope.web.problems import ConflictProblem, NotFound, Unavailable, Unprocessable, map_errors
 from periscope_dataset import rules
+from periscope_dataset.browse_routes import Browser, browse_routes, picture_routes
 from periscope_dataset.browsing import Gallery, UnknownImage
+from periscope_dataset.choosing import UnknownFilter
 from periscope_dataset.export_routes import export_routes
 from periscope_dataset.exporting import Exporter, TooManyExports
 from periscope_dataset.holding import WorkFolder
 from periscope_dataset.ingest_routes import ingest_routes, upload_routes
 from periscope_dataset.label_routes import label_routes
 from periscope_dataset.options import BadOptions
+from periscope_dataset.preview import Unlabelled
 from periscope_dataset.quota import Quota, QuotaExceeded
 from periscope_dataset.routes import Api, dataset_routes, version_routes
 from periscope_dataset.settings import Settings
+from periscope_dataset.tables import NotDescribed, Tables
 from periscope_dataset.worker import IngestWorker
 
 NAME = "periscope-dataset"
@@ -90,6 +96,9 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
     api = Api(rules.Catalogue(store, documents), Gallery(store), quota, LongPolls(), wake)
     app.register_api(dataset_routes(api))
     app.register_api(version_routes(api))
+    browser = Browser(api, Tables(store))
+    app.register_api(browse_routes(browser))
+    app.register_api(picture_routes(browser))
     app.register_api(label_routes(api))
     app.register_api(upload_routes(api))
     app.register_api(ingest_routes(api))
@@ -108,6 +117,11 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
             rules.AlreadyEnded: ConflictProblem,
             QuotaExceeded: ConflictProblem,
             BadOptions: Unprocessable,
+            BadData: Unprocessable,
+            IllegalSize: Unprocessable,
+            UnknownFilter: Unprocessable,
+            NotDescribed: ConflictProblem,
+            Unlabelled: ConflictProblem,
             TooManyWaiting: Unavailable,
             TooManyExports: Unavailable,
         },

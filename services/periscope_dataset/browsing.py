@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from detectnet.classes import ClassMap, UnknownClass
-from detectnet.drawing import draw_boxes, encode_png
+from detectnet.drawing import draw_boxes, encode_png, shrink_to_jpeg
 from detectnet.images import decode_image
 from detectnet.kitti import KittiObject, parse_label
+from detectnet.samples import SourceImage
 from periscope import keys
 from periscope.store import ObjectStore
 from periscope_dataset.index import Index
 
 CACHE_BYTES = 128 << 20
+THUMBNAIL_BYTES = 32 << 20
 DRAWN_AT_ONCE = 2
 """A large picture takes hundreds of megabytes while it is drawn on."""
 FAR_PX = 30_000
@@ -38,6 +41,7 @@ class Gallery:
         self._cache_bytes = cache_bytes
         self._indexes: OrderedDict[str, Index] = OrderedDict()
         self._lock = threading.Lock()
+        self._thumbnails: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._drawing = threading.BoundedSemaphore(DRAWN_AT_ONCE)
 
     def index(self, manifest: Manifest, split: str) -> Index:
@@ -88,6 +92,32 @@ class Gallery:
         with self._drawing:
             image = decode_image(self.original(manifest, split, entry))
             return encode_png(draw_boxes(image, boxes, [item.type for item in objects], class_indices=shown))
+
+    def thumbnail(self, manifest: Manifest, split: str, entry: Entry, side: int) -> bytes:
+        """The picture as JPEG within a square of ``side`` pixels; those made last are kept."""
+        name = entry["sha256"], side
+        with self._lock:
+            if name in self._thumbnails:
+                self._thumbnails.move_to_end(name)
+                return self._thumbnails[name]
+        with self._drawing:
+            made = shrink_to_jpeg(decode_image(self.original(manifest, split, entry)), side)
+        with self._lock:
+            self._thumbnails[name] = made
+            while sum(map(len, self._thumbnails.values())) > THUMBNAIL_BYTES:
+                self._thumbnails.popitem(last=False)
+        return made
+
+    def source(self, manifest: Manifest, split: str, entry: Entry) -> SourceImage:
+        """The picture and label as training takes them."""
+        image, label = self.original(manifest, split, entry), self.label(manifest, split, entry)
+        return SourceImage(entry["filename"], image, label)
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Wait for one's turn to hold a large picture."""
+        with self._drawing:
+            yield
 
     def _read(self, manifest: Manifest, split: str, entry: Entry, what: str) -> bytes:
         shard = manifest["splits"][split]["shards"][entry["shard"]]

@@ -7,6 +7,7 @@ from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from periscope.web.auth import requires
+from periscope.web.openapi import gives
 from periscope_dataset.exporting import Exporter, Format
 from periscope_dataset.routes import DATASETS, VersionPath
 from periscope_dataset.rules import Catalogue
@@ -24,6 +25,7 @@ def export_routes(catalogue: Catalogue, exporter: Exporter) -> APIBlueprint:
 
     @routes.get("/v1/datasets/<dataset_id>/versions/<version>/export")
     @requires("viewer")
+    @gives("application/zip")
     def export_version(path: VersionPath, query: ExportQuery) -> Response:
         """The version as a zip: pictures byte for byte as they came, labels as the format has them.
 

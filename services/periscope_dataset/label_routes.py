@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from periscope.web.auth import requires
+from periscope.web.openapi import gives
 from periscope_dataset.routes import DATASETS, Api, ImagePath
 
 
@@ -15,6 +16,7 @@ def label_routes(api: Api) -> APIBlueprint:
 
     @routes.get("/v1/datasets/<dataset_id>/versions/<version>/images/<split>/<key>/label")
     @requires("viewer")
+    @gives("text/plain")
     def get_label(path: ImagePath) -> Response:
         """One picture's KITTI label file, as it is trained on."""
         manifest = api.catalogue.manifest(path.dataset_id, path.version)

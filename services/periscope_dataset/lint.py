@@ -19,7 +19,15 @@ from detectnet.sizes import STRIDE
 from periscope_dataset.checking import CheckedImage
 from periscope_dataset.duplicates import near_matches, near_within
 from periscope_dataset.findings import MAX_EXAMPLES, Example, Findings, Severity
-from periscope_dataset.grid import Judged, Mask, Size, look_at, network_size
+from periscope_dataset.grid import (
+    Judged,
+    Mask,
+    Size,
+    boxes_outside,
+    empty_boxes,
+    look_at,
+    network_size,
+)
 
 MAX_LEAK_SHARE = 0.1
 """Of validation; more makes the measured figures worthless."""
@@ -143,8 +151,8 @@ class Lint:
             return False
         sound = True
         for code, masks in (
-            ("empty_box", [self._empty(split) for split in self.splits.values()]),
-            ("box_outside", [self._outside(split) for split in self.splits.values()]),
+            ("empty_box", [empty_boxes(split.table) for split in self.splits.values()]),
+            ("box_outside", [boxes_outside(split.table, split.sizes) for split in self.splits.values()]),
         ):
             count = int(sum(mask.sum() for mask in masks))
             severity: Severity = "error" if count > MOST * len(boxes) else "warning"
@@ -154,20 +162,6 @@ class Lint:
                 self.findings.lint(code, severity, f"{count} of {len(boxes)} boxes {told}", count, examples)
             sound = sound and severity == "warning"
         return sound
-
-    @staticmethod
-    def _empty(split: Judged) -> Mask:
-        boxes = split.table["xyxy"]
-        sides = boxes[:, 2:] - boxes[:, :2]
-        return np.asarray((sides.min(axis=1, initial=np.inf) <= 0) & (split.table["class"] >= 0))
-
-    @staticmethod
-    def _outside(split: Judged) -> Mask:
-        sizes = np.array([(image.width, image.height) for image in map(split.image, range(len(split.keys)))])
-        limits = sizes.reshape(-1, 2)[split.table["picture"]] + 1.0
-        boxes = split.table["xyxy"]
-        out = (boxes[:, 2:] > limits).any(axis=1) | (boxes[:, :2] < -1).any(axis=1)
-        return np.asarray(out & (split.table["class"] >= 0))
 
     def _examples(self, masks: list[Mask]) -> Iterator[Example]:
         for split, mask in zip(self.splits.values(), masks, strict=True):

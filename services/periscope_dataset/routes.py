@@ -16,13 +16,13 @@ from periscope.documents import Document
 from periscope.web.auth import requires
 from periscope.web.idempotency import idempotent
 from periscope.web.long_poll import LongPolls
-from periscope.web.pages import decode_cursor, encode_cursor, page
+from periscope.web.openapi import gives
+from periscope.web.pages import page
 from periscope.wire.base import PageQuery, ResponseModel
 from periscope.wire.datasets import (
     DatasetList,
     DatasetRequest,
     DatasetResponse,
-    ImageList,
     ImageResponse,
     IngestResponse,
     LabelledObject,
@@ -95,12 +95,6 @@ class WaitQuery(BaseModel):
     )
 
 
-class ImagesQuery(PageQuery):
-    """Which pictures to list."""
-
-    split: Literal["train", "val", "test"] = "train"
-
-
 def dataset_routes(api: Api) -> APIBlueprint:
     """Create, list, upload, finalize."""
     routes = APIBlueprint("datasets", __name__, abp_tags=[DATASETS])
@@ -153,20 +147,9 @@ def version_routes(api: Api) -> APIBlueprint:
         api.catalogue.get(path.dataset_id)
         return _shown(api.catalogue.manifest(path.dataset_id, path.version))
 
-    @routes.get(f"{base}/<version>/images", responses={HTTPStatus.OK: ImageList})
-    @requires("viewer")
-    def list_images(path: VersionPath, query: ImagesQuery) -> Response:
-        """Pictures of a split, by name."""
-        manifest = api.catalogue.manifest(path.dataset_id, path.version)
-        after = None if query.page_token is None else decode_cursor(query.page_token)
-        entries = api.gallery.index(manifest, query.split).after(after, query.page_size + 1)
-        chosen = entries[: query.page_size]
-        token = encode_cursor(str(chosen[-1]["key"])) if len(entries) > len(chosen) else None
-        items = [ImageResponse(split=query.split, **entry) for entry in chosen]
-        return answer(ImageList(items=items, next_page_token=token))
-
     @routes.get(f"{base}/<version>/images/<split>/<key>", responses={HTTPStatus.OK: ImageResponse})
     @requires("viewer")
+    @gives("image/png")
     def get_image(path: ImagePath) -> Response:
         """One picture's objects; with ``.png`` after its name, the picture with its boxes."""
         manifest = api.catalogue.manifest(path.dataset_id, path.version)
@@ -179,6 +162,7 @@ def version_routes(api: Api) -> APIBlueprint:
 
     @routes.get(f"{base}/<version>/images/<split>/<key>/original")
     @requires("viewer")
+    @gives(*sorted(set(MEDIA_TYPES.values())))
     def get_original(path: ImagePath) -> Response:
         """One picture, byte for byte as it was uploaded."""
         manifest = api.catalogue.manifest(path.dataset_id, path.version)

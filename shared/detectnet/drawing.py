@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from detectnet.coverage import COVERAGE_START
 from detectnet.images import Image
 
 FloatArray = npt.NDArray[np.float32]
@@ -18,6 +19,9 @@ PALETTE: tuple[Colour, ...] = (
     (60, 230, 230), (255, 110, 160), (160, 255, 160), (120, 120, 255),
 )  # fmt: skip
 """B,G,R; a class beyond the last one begins again."""
+GRID_COLOUR: Colour = (160, 160, 160)
+FAR_PX = 30_000
+"""Corners are cut here: labels may hold any number, drawing takes 16 bits."""
 
 
 def draw_boxes(
@@ -39,11 +43,51 @@ def draw_boxes(
     return drawn
 
 
+def draw_grid(
+    image: Image,
+    targets: FloatArray,
+    boxes_xyxy: FloatArray,
+    class_indices: npt.NDArray[np.int64],
+    names: Sequence[str],
+    stride: int,
+) -> Image:
+    """The network's input with its grid, the cells that each class covers, and its boxes.
+
+    ``targets`` [8+C,GH,GW] are those of ``boxes_xyxy`` [n,4]; boxes of class -1 are drawn grey.
+    """
+    drawn = image.copy()
+    for index, covered in enumerate(targets[COVERAGE_START:]):
+        cells = np.kron(covered > 0, np.ones((stride, stride), np.bool_)).astype(np.bool_)
+        tint = np.array(PALETTE[index % len(PALETTE)], np.float32)
+        drawn[cells] = np.rint(0.5 * drawn[cells] + 0.5 * tint).astype(np.uint8)
+    lines = np.zeros(drawn.shape[:2], np.bool_)
+    lines[::stride], lines[:, ::stride] = True, True
+    drawn[lines] = np.rint(0.6 * drawn[lines] + 0.4 * np.array(GRID_COLOUR)).astype(np.uint8)
+    for box, index in zip(boxes_xyxy, class_indices, strict=True):
+        left, top, right, bottom = (round(float(min(max(side, -FAR_PX), FAR_PX))) for side in box)
+        colour = PALETTE[index % len(PALETTE)] if index >= 0 else GRID_COLOUR
+        cv2.rectangle(drawn, (left, top), (right, bottom), colour, 1, cv2.LINE_AA)
+        _write(drawn, names[index] if index >= 0 else "dontcare", left, top, colour)
+    return drawn
+
+
 def encode_png(image: Image) -> bytes:
     """The picture as a PNG file."""
     done, encoded = cv2.imencode(".png", image)
     if not done:
         raise ValueError("the picture cannot be written as PNG")
+    return bytes(encoded.tobytes())
+
+
+def shrink_to_jpeg(image: Image, side: int) -> bytes:
+    """The picture as JPEG, both sides at most ``side`` pixels; a smaller one keeps its size."""
+    height, width = image.shape[:2]
+    scale = min(side / max(height, width), 1.0)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    if not done:
+        raise ValueError("the picture cannot be written as JPEG")
     return bytes(encoded.tobytes())
 
 

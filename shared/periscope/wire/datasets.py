@@ -200,3 +200,5 @@ class ImageList(ResponseModel):
 
     items: list[ImageResponse]
     next_page_token: str | None = None
+    matched: int = Field(description="On all pages")
+    examples_only: bool = Field(description="More may have the finding: its examples are known")
