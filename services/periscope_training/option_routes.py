@@ -1,4 +1,4 @@
-"""URLs of what a job may ask for: recipes, the options' schema, learning rates beforehand, GPUs."""
+"""URLs of what a job may ask for: recipes, options, learning rates and networks beforehand, GPUs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from periscope.web.auth import requires
 from periscope.web.openapi import gives
 from periscope.wire.job_options import (
     GpuList,
+    NetworkRequest,
+    NetworkResponse,
     RateCurve,
     RateQuery,
     RateRequest,
@@ -23,6 +25,7 @@ from periscope.wire.job_options import (
 from periscope.wire.jobs import JobRequest, RecipeList
 from periscope_training.plots import rate_plot
 from periscope_training.routes import JOBS, answer
+from periscope_training.rules import described_network
 
 
 def option_routes(gpus: Callable[[], GpuList]) -> APIBlueprint:
@@ -53,6 +56,13 @@ def option_routes(gpus: Callable[[], GpuList]) -> APIBlueprint:
             return answer(RateResponse(curves=curves))
         lines = {f"{curve.learning_rate:g}": list(enumerate(curve.values)) for curve in curves}
         return Response(rate_plot(lines), mimetype="image/png")
+
+    @routes.post("/v1/networks:describe", responses={HTTPStatus.OK: NetworkResponse})
+    @requires("viewer")
+    def show_network(body: NetworkRequest) -> Response:
+        """A prototxt's layers, output shapes and parameters, before there is a job (DIGITS's "Visualize")."""
+        size = None if body.input is None else (body.input.width, body.input.height)
+        return answer(NetworkResponse.model_validate(described_network(body.network, size)))
 
     @routes.get("/v1/gpus", responses={HTTPStatus.OK: GpuList})
     @requires("viewer")

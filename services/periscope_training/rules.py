@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from detectnet.description import describe_network
 from detectnet.learning_rate import BadPolicy, preview
 from detectnet.network_import import ImportedNetwork, import_network
 from detectnet.prototxt import PrototxtError
@@ -91,6 +92,21 @@ def read_network(text: str) -> ImportedNetwork:
         return import_network(text)
     except PrototxtError as error:
         raise UnusableRequest("/network", f"The network cannot be used: {error}.") from error
+
+
+def described_network(text: str, size: tuple[int, int] | None) -> dict[str, Any]:
+    """A prototxt's layers, shapes and parameters; ``size`` (width, height) counts where it names none.
+
+    Raises UnusableRequest naming layer and line.
+    """
+    if (read_network(text).size or size) is None:
+        raise UnusableRequest(
+            "/input", 'The network names no size: give one, such as {"width": 640, "height": 640}.'
+        )
+    try:
+        return describe_network(text, size)
+    except IllegalSize as error:
+        raise UnusableRequest("/input", f"{error}.") from error
 
 
 def request_digest(request: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from periscope.wire.base import RequestModel, ResponseModel
-from periscope.wire.training_options import Positive, RatePolicy
+from periscope.wire.training_options import InputSize, Positive, RatePolicy
 
 
 class RateRequest(RequestModel):
@@ -41,6 +41,34 @@ class SchemaResponse(ResponseModel):
 
     options: dict[str, Any]
     recipes: dict[str, Any]
+
+
+class NetworkRequest(RequestModel):
+    """A network to look at."""
+
+    network: str = Field(max_length=500_000, description="A DetectNet prototxt, as text")
+    input: InputSize | None = Field(None, description="Where the prototxt names no size")
+
+
+class LayerDescription(ResponseModel):
+    """One layer, in the network's order."""
+
+    name: str
+    type: str = Field(description="Caffe's")
+    shape: list[int] = Field(description="Of its output: 1, channels, height, width")
+    parameters: int
+
+
+class NetworkResponse(ResponseModel):
+    """What a network is made of."""
+
+    input: list[int] = Field(description="1, 3, height, width")
+    classes: int
+    convolutions: int
+    parameters: int
+    outputs: dict[str, list[int]]
+    options: dict[str, Any] = Field(description="What a job of this network would take from it")
+    layers: list[LayerDescription]
 
 
 class Gpu(ResponseModel):

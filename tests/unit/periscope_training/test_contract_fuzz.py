@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detectnet.recipes import resolve_training
+from detectnet.training_prototxt import train_val_prototxt
 from tests.contract_fuzz import fuzz, never_reached
 from tests.unit.periscope_training.epoch_files import (
     CAFFEMODEL,
@@ -70,6 +72,8 @@ class Seeded:
         paused = self.service.create_job()
         self.service.post(f"/v1/jobs/{paused}:pause")
         weights = {"data": epoch_files()[CAFFEMODEL], "content_type": "application/octet-stream"}
+        options = resolve_training("digits", {}, threads=1)
+        network = {"json": {"network": train_val_prototxt(64, 48, 2, options)}}
         named = {"json": {"name": "again", "job_id": job_id}}
         return {
             "POST /v1/jobs/{job_id}/epochs/{epoch}:predict": ("POST", f"{epoch}:predict", picture),
@@ -80,6 +84,7 @@ class Seeded:
             "GET /v1/history.png": ("GET", f"/v1/history.png?job={job_id}", {}),
             "POST /v1/pretrained-models": ("POST", "/v1/pretrained-models", named),
             "POST /v1/pretrained-models:upload": ("POST", "/v1/pretrained-models:upload?name=sent", weights),
+            "POST /v1/networks:describe": ("POST", "/v1/networks:describe", network),
             "POST /v1/jobs/{job_id}:clone": ("POST", f"/v1/jobs/{job_id}:clone", {"json": {}}),
         }
 

@@ -43,11 +43,12 @@ def test_every_solver_and_policy_can_be_chosen(service: Service) -> None:
             assert (found["solver"], found["lr_policy"]["name"]) == (solver, policy)
 
 
-def test_an_unknown_option_is_refused_by_name(service: Service) -> None:
-    refused = service.post("/v1/jobs", json={"name": "a", "dataset": "pool", "rms_decay": 0.99})
+@pytest.mark.parametrize("name", ["rms_decay", "crop_size", "aug_flip", "aug_rot"])
+def test_an_unknown_option_is_refused_by_name(service: Service, name: str) -> None:
+    refused = service.post("/v1/jobs", json={"name": "a", "dataset": "pool", name: 1})
 
     assert refused.status_code == 422
-    assert refused.json["errors"][0]["pointer"] == "/rms_decay"
+    assert refused.json["errors"][0]["pointer"] == f"/{name}"
 
 
 def test_a_mean_is_subtracted_where_somebody_asks_for_it_and_a_warning_says_what_follows(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -9,6 +10,8 @@ import jsonschema
 import pytest
 
 from detectnet.bundle import check_bundle
+from detectnet.recipes import resolve_training
+from detectnet.training_prototxt import train_val_prototxt
 from periscope_training.gpus import local_gpus
 from tests.unit.periscope_training.epoch_files import HEIGHT, WIDTH, epoch_files, save_epoch_files
 from tests.unit.periscope_training.service import Service, committed_epoch
@@ -54,6 +57,40 @@ def test_the_options_are_told_as_a_schema_that_accepts_what_the_service_does(ser
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"name": "dive", "dataset": "pool", "epochs": 0}, schema)
     assert {"default", "digits"} <= set(service.get("/v1/job-options").json["recipes"])
+
+
+def test_a_network_is_looked_at_before_there_is_a_job(service: Service) -> None:
+    text = train_val_prototxt(320, 192, 2, resolve_training("digits", {}, threads=1))
+
+    told = service.post("/v1/networks:describe", json={"network": text}).json
+
+    assert (told["input"], told["classes"], told["convolutions"]) == ([1, 3, 192, 320], 2, 59)
+    assert told["outputs"] == {"coverage": [1, 2, 12, 20], "bboxes": [1, 4, 12, 20]}
+    assert told["parameters"] == sum(layer["parameters"] for layer in told["layers"])
+    first = {"name": "conv1/7x7_s2", "type": "Convolution", "shape": [1, 64, 96, 160], "parameters": 9472}
+    assert first in told["layers"]
+    assert told["options"]["augmentation"]["shift_x"] == 32
+
+
+def test_a_network_that_cannot_be_looked_at_is_refused_with_what_is_wrong(service: Service) -> None:
+    text = train_val_prototxt(320, 192, 2, resolve_training("digits", {}, threads=1))
+    sizeless = re.sub(r'image_size_[xy]: \d+|param_str: "320.*"', "", text)
+    size = {"width": 640, "height": 384}
+
+    def error(**body: object) -> tuple[str, str]:
+        refused = service.post("/v1/networks:describe", json=body)
+        assert refused.status_code == 422
+        return refused.json["errors"][0]["pointer"], refused.json["errors"][0]["message"]
+
+    assert error(network=text.replace("LRN", "BatchNorm", 1))[1].startswith(
+        "The network cannot be used: line"
+    )
+    assert error(network=sizeless) == (
+        "/input", 'The network names no size: give one, such as {"width": 640, "height": 640}.',
+    )  # fmt: skip
+    assert error(network=sizeless, input=size | {"width": 650})[0] == "/input"
+    told = service.post("/v1/networks:describe", json={"network": sizeless, "input": size}).json
+    assert told["input"] == [1, 3, 384, 640]
 
 
 def test_gpus_are_read_off_nvidia_smi() -> None:
