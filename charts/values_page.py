@@ -10,7 +10,8 @@ LINE = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z]+):(?: (?P<value>.*))?$")
 HEAD = """# The chart of Periscope
 
 Installs the dataset service, the training service and the registry, restricted by Pod Security, with network
-policies, and a namespace of their own for trainings. [The guide](../../docs/kubernetes.md) goes through an installation step by step.
+policies, and a namespace of their own for trainings.
+[The guide](../../docs/kubernetes.md) goes through an installation step by step.
 
     helm install periscope charts/periscope --namespace periscope --create-namespace --values my-values.yaml
 
