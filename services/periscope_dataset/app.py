@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,18 +33,22 @@ from periscope_dataset.browsing import Gallery, UnknownImage
 from periscope_dataset.choosing import UnknownFilter
 from periscope_dataset.export_routes import export_routes
 from periscope_dataset.exporting import Exporter, TooManyExports
-from periscope_dataset.holding import WorkFolder
+from periscope_dataset.garbage import AlreadyCollecting, Collector
+from periscope_dataset.holding import LeaseLost, WorkFolder
 from periscope_dataset.ingest_routes import ingest_routes, upload_routes
 from periscope_dataset.label_routes import label_routes
 from periscope_dataset.options import BadOptions
 from periscope_dataset.preview import Unlabelled
 from periscope_dataset.quota import Quota, QuotaExceeded
+from periscope_dataset.removal_routes import removal_routes
+from periscope_dataset.removing import Remover
 from periscope_dataset.routes import Api, dataset_routes, version_routes
 from periscope_dataset.settings import Settings
 from periscope_dataset.tables import NotDescribed, Tables
 from periscope_dataset.worker import IngestWorker
 
 NAME = "periscope-dataset"
+HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class DatasetService:
     app: OpenAPI
     ingests: IngestWorker
     workers: tuple[Worker, ...]
-    """One for each ingest that is worked at together."""
+    """One for each ingest that is worked at together, and one for garbage where that is collected by itself."""
 
     def start(self) -> None:
         """Begin the background work."""
@@ -100,6 +105,8 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
     app.register_api(browse_routes(browser))
     app.register_api(picture_routes(browser))
     app.register_api(label_routes(api))
+    collector = Collector(store, documents, holder)
+    app.register_api(removal_routes(Remover(api.catalogue, documents), collector, settings.garbage_grace_h))
     app.register_api(upload_routes(api))
     app.register_api(ingest_routes(api))
     app.register_api(export_routes(api.catalogue, Exporter(store, settings.work_dir)))
@@ -115,6 +122,8 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
             rules.AlreadyFinalized: ConflictProblem,
             IncompleteUpload: ConflictProblem,
             rules.AlreadyEnded: ConflictProblem,
+            AlreadyCollecting: ConflictProblem,
+            LeaseLost: Unavailable,
             QuotaExceeded: ConflictProblem,
             BadOptions: Unprocessable,
             BadData: Unprocessable,
@@ -126,6 +135,8 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
             TooManyExports: Unavailable,
         },
     )
+    if settings.collect_garbage_every_h:
+        workers += (Worker("dataset-garbage", lambda: _collect(collector, settings)),)
     return DatasetService(app, ingests, workers)
 
 
@@ -142,6 +153,13 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     atexit.register(folder.close)
     atexit.register(service.stop)  # Runs first.
     return service.app
+
+
+def _collect(collector: Collector, settings: Settings) -> float:
+    """A step of the background collection; another replica may be at it."""
+    with contextlib.suppress(AlreadyCollecting):
+        collector.collect(settings.garbage_grace_h * HOUR_S, dry_run=False)
+    return settings.collect_garbage_every_h * HOUR_S
 
 
 def _require_answer(store: ObjectStore) -> None:

@@ -33,6 +33,12 @@ class Settings:
     quota_bytes: int | None = None
     """What all versions and uploads may take in the store; None sets no limit."""
 
+    collect_garbage_every_h: int = 0
+    """Hours between collections of blobs that nothing names any more; 0: only when an administrator asks."""
+
+    garbage_grace_h: int = 168
+    """Hours that a blob without a name is kept."""
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Raise SettingsError naming the variable that is missing or makes no sense."""
@@ -42,5 +48,9 @@ class Settings:
             lease_ttl_s=whole_number(environ, "PERISCOPE_LEASE_TTL_S", cls.lease_ttl_s),
             ingests_at_once=whole_number(environ, "PERISCOPE_INGESTS_AT_ONCE", cls.ingests_at_once),
             shard_bytes=whole_number(environ, "PERISCOPE_SHARD_BYTES", cls.shard_bytes),
+            collect_garbage_every_h=whole_number(
+                environ, "PERISCOPE_COLLECT_GARBAGE_EVERY_H", cls.collect_garbage_every_h
+            ),
+            garbage_grace_h=whole_number(environ, "PERISCOPE_GARBAGE_GRACE_H", cls.garbage_grace_h),
             quota_bytes=whole_number(environ, "PERISCOPE_DATASET_QUOTA_BYTES", 0) or None,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import tempfile
 import zipfile
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from detectnet.bundle import check_bundle
-from periscope import keys
+from periscope.blobs import put_blob
 from periscope.documents import Conflict, Document, DocumentMissing, Documents
 from periscope.ids import is_id, new_id
-from periscope.store import ObjectStore, PreconditionFailed
+from periscope.store import ObjectStore
 from periscope_training.epoch_files import CommittedEpoch, EpochFiles
 from periscope_training.model_zip import caffemodel_name
 from periscope_training.pretrained import KIND, new_pretrained, recognise
@@ -70,8 +69,7 @@ class PretrainedModels:
         sha256 = hashlib.sha256(content).hexdigest()
         file = {"format": kind, "layers": layers, "sha256": sha256, "size_bytes": len(content)}
         # The blob first: a document never names what is not there. Where it is already, it is the same.
-        with contextlib.suppress(PreconditionFailed):
-            self._store.put_if_absent(keys.blob(sha256), content, content_type="application/octet-stream")
+        put_blob(self._store, content)
         fresh = new_id()
         owner = self._documents.claim_name(KIND, name, fresh)
         try:

@@ -13,7 +13,7 @@ VERSION_DIGITS = 8
 
 def documents_prefix(kind: str) -> str:
     """All documents of one kind."""
-    return f"documents/{kind}/"
+    return f"{ALL_DOCUMENTS}{kind}/"
 
 
 def document(kind: str, document_id: str) -> str:
@@ -26,9 +26,13 @@ def name_claim(kind: str, name: str) -> str:
     return f"names/{kind}/{hashlib.sha256(name.encode()).hexdigest()}"
 
 
+BLOBS = "blobs/sha256/"
+"""All blobs."""
+
+
 def blob(sha256: str) -> str:
     """Immutable bytes under the hash of their content."""
-    return f"blobs/sha256/{sha256[:2]}/{sha256}"
+    return f"{BLOBS}{sha256[:2]}/{sha256}"
 
 
 def upload(upload_id: str) -> str:
@@ -56,7 +60,7 @@ IMPORTS = "imports/"
 
 def all_versions_prefix(kind: str) -> str:
     """All version manifests of all datasets or models."""
-    return f"versions/{kind}/"
+    return f"{ALL_VERSIONS}{kind}/"
 
 
 def versions_prefix(kind: str, owner_id: str) -> str:
@@ -69,9 +73,30 @@ def version(kind: str, owner_id: str, number: int) -> str:
     return f"{versions_prefix(kind, owner_id)}{number:0{VERSION_DIGITS}d}"
 
 
+def removed_versions_prefix(kind: str, owner_id: str) -> str:
+    """All marks of removed versions of one dataset or model."""
+    return f"removed-versions/{kind}/{owner_id}/"
+
+
+def removed_version(kind: str, owner_id: str, number: int) -> str:
+    """The mark that a version was there, so that its number is never given again."""
+    return f"{removed_versions_prefix(kind, owner_id)}{number:0{VERSION_DIGITS}d}"
+
+
+UNREFERENCED_BLOBS = "garbage/unreferenced"
+"""Since when which blobs have been named by nothing."""
+CONDEMNED_BLOBS = "garbage/condemned"
+"""Blobs that are being removed at this moment; who writes one of them waits until it is over."""
+
+JOBS = "jobs/"
+"""Everything of jobs that is no document."""
+ALL_DOCUMENTS = "documents/"
+ALL_VERSIONS = "versions/"
+
+
 def job_prefix(job_id: str) -> str:
     """Everything of a job that is no document."""
-    return f"jobs/{job_id}/"
+    return f"{JOBS}{job_id}/"
 
 
 def job_spec(job_id: str) -> str:

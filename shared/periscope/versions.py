@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from periscope import keys
+from periscope.clock import to_rfc3339, utc_now
 from periscope.documents import Conflict, claim
 from periscope.store import ObjectMissing, ObjectStore
 
@@ -29,7 +30,7 @@ class Versions:
         Raises:
             StoreUnavailable: the store does not say whether the write took effect.
         """
-        number = (self.latest(owner_id) or 0) + 1
+        number = self._highest(owner_id) + 1
         while True:
             manifest = make_manifest(number) | {"version": number, "write_id": secrets.token_hex(8)}
             try:
@@ -57,6 +58,25 @@ class Versions:
         """All manifests, oldest first."""
         manifests = (self.get(owner_id, number) for number in self._numbers(owner_id))
         return [manifest for manifest in manifests if manifest is not None]
+
+    def remove(self, owner_id: str, number: int) -> None:
+        """Take a version away; its number is never given again. An absent one is no error.
+
+        Its blobs stay, until a collection of garbage finds that nothing names them.
+        """
+        manifest = self.get(owner_id, number)
+        if manifest is None:
+            return
+        # The mark first: whoever publishes lists versions, then marks, and so sees one of both.
+        mark = json.dumps({"version": number, "removed_at": to_rfc3339(utc_now())}).encode()
+        self._store.put(keys.removed_version(self._kind, owner_id, number), mark)
+        self._store.delete(keys.version(self._kind, owner_id, number))
+
+    def _highest(self, owner_id: str) -> int:
+        """The highest number that was ever given, or 0."""
+        present = self.latest(owner_id) or 0
+        removed = self._store.list(keys.removed_versions_prefix(self._kind, owner_id))
+        return max([present, *(int(info.key.rpartition("/")[2]) for info in removed)])
 
     def _numbers(self, owner_id: str) -> tuple[int, ...]:
         prefix = keys.versions_prefix(self._kind, owner_id)
