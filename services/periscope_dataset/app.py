@@ -58,7 +58,7 @@ class DatasetService:
     app: OpenAPI
     ingests: IngestWorker
     workers: tuple[Worker, ...]
-    """One for each ingest that is worked at together, and one for garbage where that is collected by itself."""
+    """One for each ingest that is worked at together, and one for garbage where it is collected unasked."""
 
     def start(self) -> None:
         """Begin the background work."""
