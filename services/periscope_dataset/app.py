@@ -26,7 +26,7 @@ from periscope.uploads import IncompleteUpload, UnknownUpload
 from periscope.web.app import create_service_app
 from periscope.web.idempotency import install_idempotency
 from periscope.web.long_poll import LongPolls, TooManyWaiting
-from periscope.web.problems import ConflictProblem, NotFound, Unavailable, Unprocessable, map_errors
+from periscope.web.problems import ConflictProblem, NotFound, Problem, Unavailable, Unprocessable, map_errors
 from periscope_dataset import rules
 from periscope_dataset.browse_routes import Browser, browse_routes, picture_routes
 from periscope_dataset.browsing import Gallery, UnknownImage
@@ -49,6 +49,28 @@ from periscope_dataset.worker import IngestWorker
 
 NAME = "periscope-dataset"
 HOUR_S = 3600.0
+ERRORS: dict[type[Exception], type[Problem]] = {
+    rules.UnknownDataset: NotFound,
+    rules.UnknownVersion: NotFound,
+    rules.UnknownIngest: NotFound,
+    UnknownImage: NotFound,
+    UnknownUpload: NotFound,
+    rules.NameTaken: ConflictProblem,
+    rules.AlreadyFinalized: ConflictProblem,
+    IncompleteUpload: ConflictProblem,
+    rules.AlreadyEnded: ConflictProblem,
+    AlreadyCollecting: ConflictProblem,
+    LeaseLost: Unavailable,
+    QuotaExceeded: ConflictProblem,
+    BadOptions: Unprocessable,
+    BadData: Unprocessable,
+    IllegalSize: Unprocessable,
+    UnknownFilter: Unprocessable,
+    NotDescribed: ConflictProblem,
+    Unlabelled: ConflictProblem,
+    TooManyWaiting: Unavailable,
+    TooManyExports: Unavailable,
+}
 
 
 @dataclass(frozen=True)
@@ -110,31 +132,7 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
     app.register_api(upload_routes(api))
     app.register_api(ingest_routes(api))
     app.register_api(export_routes(api.catalogue, Exporter(store, settings.work_dir)))
-    map_errors(
-        app,
-        {
-            rules.UnknownDataset: NotFound,
-            rules.UnknownVersion: NotFound,
-            rules.UnknownIngest: NotFound,
-            UnknownImage: NotFound,
-            UnknownUpload: NotFound,
-            rules.NameTaken: ConflictProblem,
-            rules.AlreadyFinalized: ConflictProblem,
-            IncompleteUpload: ConflictProblem,
-            rules.AlreadyEnded: ConflictProblem,
-            AlreadyCollecting: ConflictProblem,
-            LeaseLost: Unavailable,
-            QuotaExceeded: ConflictProblem,
-            BadOptions: Unprocessable,
-            BadData: Unprocessable,
-            IllegalSize: Unprocessable,
-            UnknownFilter: Unprocessable,
-            NotDescribed: ConflictProblem,
-            Unlabelled: ConflictProblem,
-            TooManyWaiting: Unavailable,
-            TooManyExports: Unavailable,
-        },
-    )
+    map_errors(app, ERRORS)
     if settings.collect_garbage_every_h:
         workers += (Worker("dataset-garbage", lambda: _collect(collector, settings)),)
     return DatasetService(app, ingests, workers)
