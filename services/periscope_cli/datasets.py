@@ -139,7 +139,7 @@ def _archive_of(session: Session, path: Path, scratch: Path, *, any_folder: bool
     except NotKitti as error:
         raise CommandFailed(str(error), USAGE) from error
     if folder.ignored:
-        session.console.note(f"not pushed: {', '.join(folder.ignored)} (only train and val are)")
+        session.console.note(f"not pushed: {', '.join(folder.ignored)} (only train, val and test are)")
     archive = scratch / f"{path.resolve().name}.tar"
     progress = session.progress()
 

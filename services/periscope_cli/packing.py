@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPLITS = ("train", "val")
+TEST = "test"
+"""May be there or not, with labels or without."""
 PARTS = ("images", "labels")
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 
@@ -49,7 +51,7 @@ def is_archive(path: Path) -> bool:
 
 
 def find_kitti(root: Path) -> KittiFolder:
-    """Look for ``train`` and ``val`` with ``images`` and ``labels``.
+    """Look for ``train`` and ``val`` with ``images`` and ``labels``, and for ``test`` with either.
 
     Raises:
         NotKitti: one of the four folders is missing or holds no file.
@@ -67,7 +69,9 @@ def find_kitti(root: Path) -> KittiFolder:
         if not found:
             raise NotKitti(f"{folder} holds no files")
         files += found
-    ignored = sorted(path.name for path in root.iterdir() if path.name not in SPLITS)
+    for folder in (root / TEST / part for part in PARTS):
+        files += sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, root))
+    ignored = sorted(path.name for path in root.iterdir() if path.name not in (*SPLITS, TEST))
     return KittiFolder(root, tuple(files), tuple(ignored))
 
 

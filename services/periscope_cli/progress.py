@@ -28,10 +28,14 @@ class ProgressLine:
         self._last_text = ""
         self._is_open = False
 
-    def show(self, title: str, ratio: float, told: str, *, milestone: bool = False) -> None:
-        """Show ``ratio`` (0..1) and a few words; a ``milestone`` always gets a line of its own."""
-        bar = f" [{_bar(ratio)}]" if self._is_terminal else ""
-        text = f"{title}{bar} {100 * ratio:3.0f} %  {told}".rstrip()
+    def show(self, title: str, ratio: float | None, told: str, *, milestone: bool = False) -> None:
+        """Show ``ratio`` (0..1) and a few words; a ``milestone`` always gets a line of its own.
+
+        None for the ratio says that nobody knows how much there is.
+        """
+        bar = f" [{_bar(ratio)}]" if self._is_terminal and ratio is not None else ""
+        share = "" if ratio is None else f" {100 * ratio:3.0f} %"
+        text = f"{title}{bar}{share}  {told}".rstrip()
         now = self._monotonic()
         pause_s = REDRAW_EVERY_S if self._is_terminal else PLAIN_LINE_EVERY_S
         if self._quiet or text == self._last_text or (not milestone and now - self._last_at < pause_s):
@@ -54,13 +58,17 @@ class ProgressLine:
             self._is_open = False
 
     def bytes_done(self, title: str) -> Callable[[int, int], None]:
-        """A callback for uploads and downloads."""
+        """A callback for uploads and downloads; a total below what is done is not known."""
         began = self._monotonic()
 
         def show(done: int, total: int) -> None:
             elapsed_s = max(self._monotonic() - began, 1e-3)
-            told = f"{size_text(done)} of {size_text(total)}, {size_text(done / elapsed_s)}/s"
-            self.show(title, done / total if total else 1.0, told, milestone=done >= total)
+            pace = f"{size_text(done / elapsed_s)}/s"
+            if total < done:
+                self.show(title, None, f"{size_text(done)}, {pace}")
+            else:
+                told = f"{size_text(done)} of {size_text(total)}, {pace}"
+                self.show(title, done / total if total else 1.0, told, milestone=done >= total)
 
         return show
 

@@ -214,7 +214,9 @@ class ServiceClient:
                 raise ServiceProblem(answer.status_code, _problem_of(answer))
             resumed = answer.status_code == requests.codes.partial_content
             done = start if resumed else 0
-            total = done + int(answer.headers.get("Content-Length", 0))
+            # An answer that is made while it is sent does not know its length, and ends by its own rules.
+            is_known = "Content-Length" in answer.headers
+            total = done + int(answer.headers["Content-Length"]) if is_known else 0
             # Else the bytes before a break would be thrown away; the length is checked below.
             answer.raw.enforce_content_length = False
             with part.open("ab" if resumed else "wb") as file:

@@ -123,6 +123,8 @@ class Sending:
 
     def _tell(self, number: int, done: int) -> None:
         with self._lock:
+            if self._done.get(number) == done:
+                return
             self._done[number] = done
             if self.on_progress is not None:
                 self.on_progress(sum(self._done.values()), self.size_bytes)

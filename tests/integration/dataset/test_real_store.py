@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from periscope import client, keys, uploads
-from periscope.client import ServiceProblem
+from periscope.client import ServiceProblem, ServiceUnreachable
 from periscope.s3 import S3Store
 from periscope_dataset.settings import Settings
 from tests.dataset_corpus import healthy
@@ -40,6 +40,11 @@ def service(s3_environ: dict[str, str], tmp_path: Path) -> Iterator[GunicornServ
     service.start()
     yield service
     service.close()
+
+
+def lose_a_shard(service: GunicornService, store: S3Store, dataset_id: str) -> None:
+    manifest = service.client.get(f"/v1/datasets/{dataset_id}/versions/1")
+    store.delete(keys.blob(manifest["splits"]["val"]["shards"][0]["sha256"]))
 
 
 def small_pictures(count: int) -> Files:
@@ -147,7 +152,7 @@ def test_an_upload_that_was_broken_off_goes_on_with_what_the_store_has(
 
 
 def test_a_folder_of_the_real_bucket_comes_in_and_goes_out(
-    service: GunicornService, s3_store: S3Store, tmp_path: Path
+    service: GunicornService, s3_store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = healthy()
     for name, body in files.items():
@@ -168,3 +173,9 @@ def test_a_folder_of_the_real_bucket_comes_in_and_goes_out(
             assert archive.testzip() is None
             images = sorted(archive.read(name) for name in archive.namelist() if name.endswith(".png"))
         assert images == sorted(body for name, body in files.items() if name.endswith(".png"))
+
+    lose_a_shard(service, s3_store, dataset_id)
+    monkeypatch.setattr(client, "BACKOFF_S", 0.01)
+    with pytest.raises(ServiceUnreachable):
+        service.client.download(f"/v1/datasets/{dataset_id}/versions/1/export", tmp_path / "half.zip")
+    assert not (tmp_path / "half.zip").exists()

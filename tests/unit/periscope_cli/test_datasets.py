@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from periscope import client
+from periscope_cli.progress import ProgressLine
 from tests.unit.periscope_cli.conftest import Ran
 from tests.unit.periscope_cli.fake_services import FakeServices, ulid
 
@@ -264,3 +265,13 @@ def test_parts_are_sent_several_at_once(
     monkeypatch.setattr(client, "_put_part", together)
 
     assert periscope("dataset", "push", "dive", kitti).code == 0
+
+
+def test_of_what_has_no_known_length_the_progress_tells_how_much_came() -> None:
+    stream, now = io.StringIO(), [0.0]
+    show = ProgressLine(stream, monotonic=lambda: now[0]).bytes_done("export")
+    for second in range(1, 31):
+        now[0] = float(second)
+        show(second * 1_000_000, 0)
+
+    assert stream.getvalue().splitlines() == ["export  1.0 MB, 1.0 MB/s", "export  16.0 MB, 1.0 MB/s"]

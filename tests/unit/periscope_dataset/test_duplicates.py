@@ -50,6 +50,14 @@ def test_within_one_set_nothing_is_near_itself_alone(values: list[int], bits: li
         assert found.get(place) != place
 
 
+@pytest.mark.parametrize("kept", range(5))
+def test_each_band_finds_what_no_other_does(kept: int) -> None:
+    elsewhere = [13 * number for number in range(5) if number != kept]
+    value = 0x0123_4567_89AB_CDEF
+
+    assert near_matches(as_hashes([flipped(value, elsewhere)]), as_hashes([value])) == {0: 0}
+
+
 def test_blocks_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = np.random.default_rng(1).integers(0, 2**16, 500, np.uint64)
     whole = near_within(drawn)
