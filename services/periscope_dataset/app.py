@@ -31,6 +31,7 @@ from periscope_dataset import rules
 from periscope_dataset.browse_routes import Browser, browse_routes, picture_routes
 from periscope_dataset.browsing import Gallery, UnknownImage
 from periscope_dataset.choosing import UnknownFilter
+from periscope_dataset.editing_routes import editing_routes
 from periscope_dataset.export_routes import export_routes
 from periscope_dataset.exporting import Exporter, TooManyExports
 from periscope_dataset.garbage import AlreadyCollecting, Collector
@@ -131,6 +132,7 @@ def create_service(settings: Settings, store: ObjectStore, holder: str) -> Datas
     app.register_api(removal_routes(Remover(api.catalogue, documents), collector, settings.garbage_grace_h))
     app.register_api(upload_routes(api))
     app.register_api(ingest_routes(api))
+    app.register_api(editing_routes(api))
     app.register_api(export_routes(api.catalogue, Exporter(store, settings.work_dir)))
     map_errors(app, ERRORS)
     if settings.collect_garbage_every_h:

@@ -34,6 +34,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     "annotations": Explanation(_ARCHIVE, "Export the data set as COCO object detection anew."),
     "upload_missing": Explanation(_ARCHIVE, "Upload the archive again."),
     "source_changed": Explanation(_ARCHIVE, "Ingest again once all is copied."),
+    "base_missing": Explanation(_ARCHIVE, "Name a base version that is there."),
     "given_up": Explanation(_ARCHIVE, "Ask who runs the service, then upload the archive again."),
     # Single files that cannot be used: no version is made.
     "image": Explanation(

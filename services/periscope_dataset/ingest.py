@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from periscope.store import ObjectStore
+from periscope_dataset.basing import Base
 from periscope_dataset.checking import (
     MAX_DECODING_BYTES,
     CheckedLabel,
@@ -60,6 +61,8 @@ class Bench:
     journal: Journal
     budget: MemoryBudget = field(default_factory=lambda: MemoryBudget(MAX_DECODING_BYTES))
     shard_bytes: int = SHARD_BYTES
+    base: Base | None = None
+    """The version that this one is made from."""
 
 
 def make_version(bench: Bench, source: Source, options: Options, findings: Findings) -> dict[str, Any] | None:
@@ -115,6 +118,12 @@ def _rules(bench: Bench, options: Options) -> Rules:
 
 
 def _loaded(bench: Bench, source: Source, options: Options, division: dict[str, Any]) -> Iterator[Loaded]:
+    names = source.names()
+    uploaded = _uploaded(bench, source, options, division) if names or bench.base is None else iter(())
+    return uploaded if bench.base is None else bench.base.join(uploaded, bench.scratch)
+
+
+def _uploaded(bench: Bench, source: Source, options: Options, division: dict[str, Any]) -> Iterator[Loaded]:
     if is_foreign(source.names(), options):
         unpacked_all = _watched(bench, source.members(bench.scratch, foreign_place))
         yield from load_foreign(unpacked_all, bench.scratch, options, division)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
@@ -21,7 +22,7 @@ from periscope.wire.datasets import (
     UploadRequest,
     UploadResponse,
 )
-from periscope_dataset.options import understood
+from periscope_dataset.options import inherited, understood
 from periscope_dataset.routes import (
     DATASETS,
     Api,
@@ -59,8 +60,9 @@ def upload_routes(api: Api) -> APIBlueprint:
     def finalize_upload(path: UploadPath, body: FinalizeRequest) -> Response:
         """Say that the archive is whole and how to understand it; its ingest begins."""
         api.catalogue.get(path.dataset_id)
-        options, notes = understood(body.options.model_dump(), body.options.model_fields_set)
-        ingest = api.catalogue.begin_ingest(path.dataset_id, path.upload_id, options, notes)
+        options, notes = understood(_asked(api, path, body), body.options.model_fields_set)
+        making = _making(body)
+        ingest = api.catalogue.begin_ingest(path.dataset_id, path.upload_id, options, notes, making)
         api.wake()
         location = f"/v1/datasets/{path.dataset_id}/ingests/{ingest.id}"
         return answer(ingest_answer(ingest), HTTPStatus.ACCEPTED, location)
@@ -115,9 +117,9 @@ def ingest_routes(api: Api) -> APIBlueprint:
     def import_folder(path: DatasetPath, body: ImportRequest) -> Response:
         """Ingest pictures and labels that lie in the bucket already, below imports/."""
         api.catalogue.get(path.dataset_id)
-        options, notes = understood(body.options.model_dump(), body.options.model_fields_set)
+        options, notes = understood(_asked(api, path, body), body.options.model_fields_set)
         api.quota.require_room(api.quota.size_of_prefix(body.prefix))
-        ingest = api.catalogue.begin_import(path.dataset_id, body.prefix, options, notes)
+        ingest = api.catalogue.begin_import(path.dataset_id, body.prefix, options, notes, _making(body))
         api.wake()
         location = f"/v1/datasets/{path.dataset_id}/ingests/{ingest.id}"
         return answer(ingest_answer(ingest), HTTPStatus.ACCEPTED, location)
@@ -132,3 +134,16 @@ def ingest_routes(api: Api) -> APIBlueprint:
         return answer(ingest_answer(ended))
 
     return routes
+
+
+def _asked(api: Api, path: DatasetPath, body: FinalizeRequest | ImportRequest) -> dict[str, Any]:
+    """The options, those of the base version included. Raises UnknownVersion."""
+    asked = body.options.model_dump()
+    if body.base is None:
+        return asked
+    base = api.catalogue.manifest(path.dataset_id, str(body.base.version))
+    return inherited(asked, body.options.model_fields_set, base["options"])
+
+
+def _making(body: FinalizeRequest | ImportRequest) -> dict[str, Any]:
+    return body.model_dump(include={"description", "labels", "base"})

@@ -46,6 +46,13 @@ def understood(asked: Mapping[str, Any], given: Collection[str]) -> tuple[dict[s
     return options, notes
 
 
+def inherited(asked: Mapping[str, Any], given: Collection[str], base: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, and the base version's options where nothing was given."""
+    by_other_name = {"classes"} if "custom_classes" in given else set()
+    kept = {name: base[name] for name in asked if name in base and name not in {*given, *by_other_name}}
+    return {**asked, **kept}
+
+
 def _as_in_digits(options: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     if "pad" not in given:

@@ -14,6 +14,8 @@ from periscope.uploads import Uploads
 from periscope.versions import Versions
 
 DATASETS, INGESTS = "datasets", "ingests"
+NOTHING_ELSE: Mapping[str, Any] = {"description": "", "labels": {}, "base": None}
+"""A version that is made from nothing but what was sent, and has no description."""
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
@@ -84,7 +86,12 @@ class Catalogue:
             return []
 
     def begin_ingest(
-        self, dataset_id: str, upload_id: str, options: Mapping[str, Any], notes: Sequence[str] = ()
+        self,
+        dataset_id: str,
+        upload_id: str,
+        options: Mapping[str, Any],
+        notes: Sequence[str] = (),
+        making: Mapping[str, Any] = NOTHING_ELSE,
     ) -> Document:
         """Complete the upload and queue its ingest; a second call finds the first's.
 
@@ -93,22 +100,34 @@ class Catalogue:
             AlreadyFinalized: an earlier call had other options.
         """
         try:
-            return self._begun_ingest(dataset_id, upload_id, options)
+            return self._begun_ingest(dataset_id, upload_id, options, making)
         except UnknownIngest:
             upload = self.uploads.finish(upload_id, dataset_id)
         source = {"key": upload.key, "filename": upload.filename, "size_bytes": upload.size_bytes}
         try:
             # One upload has one ingest, so both share the id.
-            body = new_ingest(dataset_id, source, options, notes)
+            body = new_ingest(dataset_id, source, options, notes, making)
             return self._documents.create(INGESTS, body, upload_id)
         except Conflict:
-            return self._begun_ingest(dataset_id, upload_id, options)
+            return self._begun_ingest(dataset_id, upload_id, options, making)
 
     def begin_import(
-        self, dataset_id: str, prefix: str, options: Mapping[str, Any], notes: Sequence[str] = ()
+        self,
+        dataset_id: str,
+        prefix: str,
+        options: Mapping[str, Any],
+        notes: Sequence[str] = (),
+        making: Mapping[str, Any] = NOTHING_ELSE,
     ) -> Document:
         """Queue the ingest of a folder of the bucket."""
-        return self._documents.create(INGESTS, new_ingest(dataset_id, {"prefix": prefix}, options, notes))
+        body = new_ingest(dataset_id, {"prefix": prefix}, options, notes, making)
+        return self._documents.create(INGESTS, body)
+
+    def begin_removal(
+        self, dataset_id: str, options: Mapping[str, Any], making: Mapping[str, Any]
+    ) -> Document:
+        """Queue the making of a version that lacks pictures of another."""
+        return self._documents.create(INGESTS, new_ingest(dataset_id, {}, options, (), making))
 
     def cancel(self, dataset_id: str, ingest_id: str) -> Document:
         """End an ingest without a version; a second call changes nothing. Raises AlreadyEnded."""
@@ -127,9 +146,11 @@ class Catalogue:
         """All ingests of a data set, oldest first."""
         return [item for item in self._documents.list(INGESTS) if item.body["dataset_id"] == dataset_id]
 
-    def _begun_ingest(self, dataset_id: str, upload_id: str, options: Mapping[str, Any]) -> Document:
+    def _begun_ingest(
+        self, dataset_id: str, upload_id: str, options: Mapping[str, Any], making: Mapping[str, Any]
+    ) -> Document:
         document = self.ingest(dataset_id, upload_id)
-        if document.body["options"] != dict(options):
+        if document.body["options"] != dict(options) or document.body.get("making", making) != dict(making):
             raise AlreadyFinalized(
                 f"the upload {upload_id} was finalized with other options; upload the archive again for these"
             )
@@ -163,7 +184,11 @@ class Catalogue:
 
 
 def new_ingest(
-    dataset_id: str, source: Mapping[str, Any], options: Mapping[str, Any], notes: Sequence[str]
+    dataset_id: str,
+    source: Mapping[str, Any],
+    options: Mapping[str, Any],
+    notes: Sequence[str],
+    making: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The body of a queued ingest."""
     now = to_rfc3339(utc_now())
@@ -172,6 +197,7 @@ def new_ingest(
         "source": dict(source),
         "notes": list(notes),
         "options": dict(options),
+        "making": dict(making),
         "state": "QUEUED",
         "attempts": 0,
         "progress": 0.0,

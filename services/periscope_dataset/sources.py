@@ -175,10 +175,42 @@ class PrefixSource:
         return member, path
 
 
+class NoSource:
+    """No files: the version is made from another alone."""
+
+    def identity(self) -> list[Any]:
+        """Nothing."""
+        return []
+
+    def prepare(self, folder: Path, on_progress: OnProgress) -> None:
+        """Nothing is needed."""
+
+    def described(self) -> dict[str, Any]:
+        """As other sources are, with no bytes."""
+        return {"filename": "", "sha256": _hash_of([]), "size_bytes": 0}
+
+    def names(self) -> list[str]:
+        """None."""
+        return []
+
+    def members(self, folder: Path, placed: Placed) -> Unpacked:  # noqa: ARG002 # As the others.
+        """None."""
+        return iter(())
+
+    def size_bytes(self) -> int:
+        """None."""
+        return 0
+
+    def finish(self) -> None:
+        """Nothing is to be given up."""
+
+
 def source_of(store: ObjectStore, told: Mapping[str, Any]) -> Source:
     """The source that an ingest's document tells of."""
     if "prefix" in told:
         return PrefixSource(store, told["prefix"])
+    if "key" not in told:
+        return NoSource()
     return ArchiveSource(store, told["key"], told["filename"], told["size_bytes"])
 
 

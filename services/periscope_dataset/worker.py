@@ -19,6 +19,7 @@ from periscope.store import ObjectStore
 from periscope.uploads import KIND as UPLOADS
 from periscope.uploads import Uploads
 from periscope.versions import Versions
+from periscope_dataset.basing import Base, base_missing
 from periscope_dataset.checking import MAX_DECODING_BYTES
 from periscope_dataset.findings import Finding, Findings, IngestRefused
 from periscope_dataset.holding import HeldLease, LeaseLost
@@ -26,7 +27,14 @@ from periscope_dataset.ingest import Bench, make_version
 from periscope_dataset.journal import Journal, forget
 from periscope_dataset.parallel import MemoryBudget
 from periscope_dataset.reporting import Reporter, Stopped
-from periscope_dataset.rules import DATASETS, FINAL_STATES, INGESTS, AlreadyEnded, is_of_no_more_use
+from periscope_dataset.rules import (
+    DATASETS,
+    FINAL_STATES,
+    INGESTS,
+    NOTHING_ELSE,
+    AlreadyEnded,
+    is_of_no_more_use,
+)
 from periscope_dataset.shards import SHARD_BYTES
 from periscope_dataset.sources import source_of
 
@@ -139,10 +147,12 @@ class IngestWorker:
             # Queued by an older service, it may not know all options.
             options = {"unlabelled": False, **told["options"]}
             source = source_of(self._store, told["source"])
-            journal = Journal(self._store, document.id, source.identity(), options)
+            base = self._base_of(document)
+            facts = [source.identity(), options, *([] if base is None else [told["making"]["base"]])]
+            journal = Journal(self._store, document.id, *facts)
             report = Reporter(self._tell(document.id), self._stopping, held, journal)
             scratch = self._work_dir / f"{SCRATCH}{document.id}"
-            bench = Bench(self._store, scratch, report, journal, self._budget, self._shard_bytes)
+            bench = Bench(self._store, scratch, report, journal, self._budget, self._shard_bytes, base)
             content = make_version(bench, source, options, findings)
             if content is None:
                 return None
@@ -155,6 +165,9 @@ class IngestWorker:
                 "ingest_id": document.id,
                 "created_at": to_rfc3339(utc_now()),
                 "notes": told.get("notes", []),
+                "description": told.get("making", NOTHING_ELSE)["description"],
+                "labels": told.get("making", NOTHING_ELSE)["labels"],
+                "lineage": None if base is None else base.lineage(),
                 **content,
             }
 
@@ -166,6 +179,17 @@ class IngestWorker:
             return self._versions.publish(dataset_id, manifest)[0]
         except AlreadyPublished as published:
             return published.version
+
+    def _base_of(self, document: Document) -> Base | None:
+        """The version that the new one is made from. Raises IngestRefused."""
+        told = document.body.get("making", NOTHING_ELSE)["base"]
+        if told is None:
+            return None
+        manifest = self._versions.get(document.body["dataset_id"], told["version"])
+        if manifest is None:
+            raise base_missing(told["version"])
+        removed = frozenset((split, key) for split, key in told.get("removed", ()))
+        return Base(self._store, manifest, told["mode"], removed)
 
     def _require_unpublished(self, document: Document) -> None:
         for manifest in self._versions.list(document.body["dataset_id"]):

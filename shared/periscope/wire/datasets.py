@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -90,21 +90,62 @@ class UploadResponse(ResponseModel):
     received: list[ReceivedPart] = Field(default=[], description="What has arrived; send the rest")
 
 
-class FinalizeRequest(RequestModel):
+class BaseVersion(RequestModel):
+    """The version that the new one is made from, its options too unless others are given."""
+
+    version: int = Field(ge=1, le=99_999_999)
+    mode: Literal["append", "replace"] = Field(
+        description="append: a picture or label of a name that the base has is an error; "
+        "replace: it takes the place of the base's"
+    )
+
+
+VersionLabels = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=63)],
+        Annotated[str, Field(max_length=200)],
+    ],
+    Field(max_length=50),
+]
+
+
+class VersionWish(RequestModel):
+    """What is kept with the version that is to be made."""
+
+    description: str = Field("", max_length=2000)
+    labels: VersionLabels = Field(default_factory=dict, description="Names and values of your own")
+
+
+class FinalizeRequest(VersionWish):
     """Says that the archive is whole."""
 
+    base: BaseVersion | None = Field(None, description="Default: the version holds the archive alone")
     options: IngestOptions = Field(default_factory=lambda: IngestOptions.model_validate({}))
 
 
-class ImportRequest(RequestModel):
+class ImportRequest(VersionWish):
     """Pictures and labels that lie in the bucket already."""
 
+    base: BaseVersion | None = Field(None, description="Default: the version holds the folder alone")
     prefix: str = Field(
         pattern=r"^imports/[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*/$",
         max_length=500,
         description="A folder below imports/, with / at its end; all objects below it are read",
     )
     options: IngestOptions = Field(default_factory=lambda: IngestOptions.model_validate({}))
+
+
+class ImageName(RequestModel):
+    """Names a picture of a version."""
+
+    split: Literal["train", "val", "test"]
+    key: str = Field(min_length=1, max_length=500)
+
+
+class RemoveImagesRequest(VersionWish):
+    """Which pictures the new version shall not have."""
+
+    images: list[ImageName] = Field(min_length=1, max_length=10_000)
 
 
 class IngestError(ResponseModel):
