@@ -20,6 +20,10 @@ class LauncherUnavailable(Exception):
     """The launcher gave no usable answer; the same call may succeed later."""
 
 
+class NoPlaceYet(Exception):
+    """There is no room for the run now; the text tells people what it waits for."""
+
+
 class RunRefused(Exception):
     """This run will never be made; the text tells people why."""
 
@@ -104,6 +108,7 @@ class Launcher(Protocol):
         """Make a run that waits for its release. Repeated, it gives a handle to use instead of the first.
 
         Raises:
+            NoPlaceYet: others hold what it needs; the same call succeeds once they end.
             RunRefused: it cannot be made; another attempt may do better.
         """
 

@@ -16,7 +16,7 @@ from periscope.wire.job_options import GpuList
 from periscope.wire.jobs import JobRequest
 from periscope_training.actions import State
 from periscope_training.cluster_view import WatchedView
-from periscope_training.gpus import local_gpus
+from periscope_training.gpus import local_gpus, why_not
 from periscope_training.job_document import KIND
 from periscope_training.job_manifest import job_manifest, selector
 from periscope_training.kubernetes_api import KubernetesApi, connect
@@ -46,7 +46,11 @@ def create_launcher(
     kubernetes, holder = settings.kubernetes, secrets.token_hex(8)
     if kubernetes is None:
         launcher = ProcessLauncher(
-            settings.work_dir, settings.trainer_command, settings.stop_grace_s, environ
+            settings.work_dir,
+            settings.trainer_command,
+            settings.stop_grace_s,
+            environ,
+            {gpu.index: gpu.uuid for gpu in local_gpus()},
         )
         return launcher, Lease(Documents(store), LEASE, holder, settings.lease_ttl_s)
     api = connect()
@@ -73,9 +77,19 @@ def loop_settings(settings: Settings) -> LoopSettings:
 
 
 def require_allowed(settings: Settings, resources: Mapping[str, Any]) -> None:
-    """Refuse a job that asks for more than the cluster's settings allow. Raises UnusableRequest."""
-    too_much = [] if settings.kubernetes is None else exceeding(settings.kubernetes, resources)
-    for field, sentence in too_much:
+    """Refuse a job that asks for what the cluster's settings, or this machine, cannot give.
+
+    Raises UnusableRequest.
+    """
+    if settings.kubernetes is None:
+        asks = not {"gpus", "gpu_indices"}.isdisjoint(resources)
+        refused = why_not(resources, [gpu.index for gpu in local_gpus()]) if asks else None
+        if refused is not None:
+            raise UnusableRequest(f"/resources/{refused[0]}", refused[1])
+        return
+    if "gpu_indices" in resources:
+        raise UnusableRequest("/resources/gpu_indices", "The cluster chooses GPUs; say how many, by gpus.")
+    for field, sentence in exceeding(settings.kubernetes, resources):
         raise UnusableRequest(f"/resources/{field}", f"{sentence} Ask for less, or leave it out.")
 
 
@@ -91,7 +105,7 @@ def manifest_of(settings: Settings, request: JobRequest) -> dict[str, Any] | Non
 def gpus_of(settings: Settings, resources: Mapping[str, Any]) -> int:
     """GPUs that an attempt holds, over all its nodes."""
     if settings.kubernetes is None:
-        return 1
+        return len(resources.get("gpu_indices") or ()) or int(resources.get("gpus", 1))
     chosen = narrowed(settings.kubernetes, resources)
     return chosen.gpus * chosen.nodes
 

@@ -17,11 +17,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
 
 from periscope_training import processes, supervisor
+from periscope_training.gpus import chosen_gpus
 from periscope_training.launcher import (
     Handle,
     Launch,
@@ -68,8 +69,15 @@ class ProcessLauncher:
     """See :class:`periscope_training.launcher.Launcher`."""
 
     def __init__(
-        self, work_dir: Path, command: tuple[str, ...], grace_s: float, environ: Mapping[str, str]
+        self,
+        work_dir: Path,
+        command: tuple[str, ...],
+        grace_s: float,
+        environ: Mapping[str, str],
+        gpus: Mapping[int, str] | None = None,
     ) -> None:
+        """``gpus`` are this machine's, from index to UUID; without any, runs see what the machine has."""
+        self._gpus = dict(gpus or {})
         self._attempts = work_dir / "attempts"
         self._scratch = work_dir / "scratch"
         self._command = command
@@ -82,26 +90,30 @@ class ProcessLauncher:
         """Start a supervisor that waits for its release."""
         # What an earlier call for this attempt left was never recorded, so never released.
         self.delete(launch.job_id, launch.attempt)
+        gpus = chosen_gpus(launch.resources, list(self._gpus), self._taken_gpus())
         directory = self._folder(launch.job_id, launch.attempt) / secrets.token_hex(8)
         try:
             directory.mkdir(parents=True)
             (self._scratch / launch.job_id).mkdir(parents=True, exist_ok=True)
-            child = self._spawn(directory, launch)
+            child = self._spawn(directory, launch, gpus)
             with self._lock:
                 self._children[child.pid] = child
-            handle = _handle_of(child.pid, directory)
+            handle = {**_handle_of(child.pid, directory), "gpus": gpus}
             supervisor.save_atomically(directory / HANDLE_FILE, json.dumps(handle).encode())
         except OSError as error:
             raise LauncherUnavailable(f"cannot start a process: {error}") from error
         return handle
 
-    def _spawn(self, directory: Path, launch: Launch) -> subprocess.Popen[bytes]:
+    def _spawn(self, directory: Path, launch: Launch, gpus: Sequence[int]) -> subprocess.Popen[bytes]:
         environment = {
             **self._environ,
             "PERISCOPE_PROGRESS_URL": launch.progress_url,
             "PERISCOPE_PROGRESS_TOKEN": launch.progress_token,
             "PERISCOPE_WORK_DIR": str(self._scratch / launch.job_id),
         }
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._gpus[index] for index in gpus)
+            environment["PERISCOPE_TRAINER_RANKS"] = str(max(1, len(gpus)))
         command = [*self._command, *launch.arguments()]
         wrapped = [sys.executable, supervisor.__file__, str(directory), str(self._grace_s), *command]
         with (directory / LOG_FILE).open("ab") as log:
@@ -196,6 +208,10 @@ class ProcessLauncher:
 
     def _directory(self, run: Run) -> Path:
         return self._folder(run.job_id, run.attempt) / str(run.handle["directory"])
+
+    def _taken_gpus(self) -> set[int]:
+        living = (handle for handle in _load_handles(self._attempts) if self._is_alive(handle))
+        return {index for handle in living for index in handle.get("gpus", ())}
 
     def _is_alive(self, handle: Handle) -> bool:
         same_boot = handle["boot_id"] == processes.boot_id()

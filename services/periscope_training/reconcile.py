@@ -35,7 +35,7 @@ from periscope_training.actions import (
 )
 from periscope_training.error_report import parse_error_report
 from periscope_training.job_document import CHECKPOINT_KIND, KIND, Body, Outdated, job_of
-from periscope_training.launcher import Launch, Launcher, Observation, Phase, Run, RunRefused
+from periscope_training.launcher import Launch, Launcher, NoPlaceYet, Observation, Phase, Run, RunRefused
 from periscope_training.lifecycle import MAX_INTERRUPTIONS, Job, Seen, judge_end, next_action
 from periscope_training.limits import reached_limit, waited_too_long
 from periscope_training.vital_signs import VitalSigns
@@ -198,7 +198,7 @@ class Reconciler:
                 self._launcher.stop(_recorded_run(document.id, job))
         return None
 
-    def _create(self, document: Document, job: Job, seen: Seen, number: int) -> Document:
+    def _create(self, document: Document, job: Job, seen: Seen, number: int) -> Document | None:
         until = seen.now + self._settings.job_token_lifetime
         launch = Launch(
             document.id,
@@ -209,6 +209,10 @@ class Reconciler:
         )
         try:
             handle = self._launcher.create(launch)
+        except NoPlaceYet as reason:
+            if job.state is not State.PENDING or job.reason != str(reason):
+                self._change(document, _pending(number, str(reason), seen.now))
+            return None
         except RunRefused as refusal:
             ended = Observation(Phase.ENDED, started=False, message=str(refusal), refused=True)
             return self._close(document, job, replace(seen, run=ended), number)
@@ -245,7 +249,7 @@ def _note_of(action: Action, now: datetime) -> Callable[[Body], Body] | None:
         case OpenAttempt(number):
             return lambda body: job_document.open_attempt(body, number, now)
         case MarkPending(number, reason):
-            return lambda body: job_document.mark_pending(body, number, reason, now)
+            return _pending(number, reason, now)
         case RecordPreemptions(number, count):
             return lambda body: job_document.record_preemptions(body, number, count, now)
         case MarkStalled(number):
@@ -255,6 +259,10 @@ def _note_of(action: Action, now: datetime) -> Callable[[Body], Body] | None:
         case Finish(state, reason):
             return lambda body: job_document.finish(body, state, reason, now)
     return None
+
+
+def _pending(number: int, reason: str, now: datetime) -> Callable[[Body], Body]:
+    return lambda body: job_document.mark_pending(body, number, reason, now)
 
 
 def _has_ended(document: Document) -> bool:

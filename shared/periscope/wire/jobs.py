@@ -21,7 +21,10 @@ Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(m|k|M|G|T|Ki|M
 class ResourceWish(RequestModel):
     """What a job asks for of a machine, where it needs less than an administrator has set; never more."""
 
-    gpus: int | None = Field(None, ge=0, le=64, description="For each node")
+    gpus: int | None = Field(None, ge=0, le=64, description="For each node; 0 trains on the CPU")
+    gpu_indices: list[Annotated[int, Field(ge=0, le=63)]] | None = Field(
+        None, min_length=1, max_length=64, description="Just these of GET /v1/gpus; not on Kubernetes"
+    )
     nodes: int | None = Field(None, ge=1, le=64)
     cpu: Quantity | None = Field(None, description="Processors, as Kubernetes writes them: 2 or 500m")
     memory: Quantity | None = Field(None, description="As Kubernetes writes it: 8Gi")
@@ -61,7 +64,9 @@ class JobRequest(TrainingOptions):
         None, description="Default: the size of the dataset's images after padding and resizing"
     )
     recipe: str = Field("default", max_length=40)
-    resources: ResourceWish | None = Field(None, description="Only on Kubernetes")
+    resources: ResourceWish | None = Field(
+        None, description="What it needs of a machine; without Kubernetes GPUs count only"
+    )
     network: str | None = Field(
         None,
         max_length=500_000,

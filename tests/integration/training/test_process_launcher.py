@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from periscope_training import processes
-from periscope_training.launcher import Observation, Phase, Run
+from periscope_training.launcher import Launch, NoPlaceYet, Observation, Phase, Run
 from periscope_training.process_launcher import ProcessLauncher
 from tests.integration.training import behaving_program
 from tests.launcher_contract import LAUNCH, LauncherContract, StartWorld, create, observe_end, opened, running
@@ -38,6 +38,44 @@ def wait_until_gone(pid: int) -> None:
     while processes.start_time(pid) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_gpus_are_held_by_one_run_at_a_time_also_over_a_restart(tmp_path: Path) -> None:
+    """No GPU is needed for that: what a run may see is its environment."""
+    program = """if True:
+        import os, time
+        seen = (os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "PERISCOPE_TRAINER_RANKS"))
+        print(*seen, "running", flush=True)
+        time.sleep(60)
+    """
+    command = (sys.executable, "-c", program)
+    present = {0: "GPU-a", 1: "GPU-b", 2: "GPU-c"}
+
+    def launcher() -> ProcessLauncher:
+        return ProcessLauncher(tmp_path, command, grace_s=0.5, environ=os.environ, gpus=present)
+
+    def wants(job_id: str, **resources: object) -> Launch:
+        return Launch(job_id, 1, "http://127.0.0.1:1/progress", "token", resources)
+
+    def said(launcher: ProcessLauncher, launch: Launch) -> bytes:
+        run = Run(launch.job_id, 1, launcher.create(launch))
+        launcher.release(run)
+        deadline = time.monotonic() + 20
+        while not launcher.log(run).endswith(b"running\n"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return launcher.log(run)
+
+    with opened(launcher) as first:
+        assert said(first, wants("01A", gpus=2)) == b"GPU-a,GPU-b 2 running\n"
+        with opened(launcher) as second:
+            with pytest.raises(NoPlaceYet, match="GPU 1; other trainings hold 0, 1"):
+                second.create(wants("01B", gpu_indices=[1]))
+            assert second.runs() == [("01A", 1)]
+            assert said(second, wants("01C")) == b"GPU-c 1 running\n"
+            assert said(second, wants("01D", gpus=0)) == b" 1 running\n"
+            second.delete("01A", 1)
+            assert said(second, wants("01B", gpu_indices=[1])) == b"GPU-b 1 running\n"
 
 
 def test_when_the_program_is_killed_its_status_says_so(start_world: StartWorld) -> None:

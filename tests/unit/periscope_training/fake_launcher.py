@@ -5,7 +5,15 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from periscope_training.launcher import Handle, Launch, LauncherUnavailable, Observation, Phase, Run
+from periscope_training.launcher import (
+    Handle,
+    Launch,
+    LauncherUnavailable,
+    NoPlaceYet,
+    Observation,
+    Phase,
+    Run,
+)
 
 EXIT_CODES = {"succeed": 0, "fail": 65, "crash": 1}
 EXIT_CODES_WHEN_STOPPED = {"checkpoint": 143, "stubborn": 137}
@@ -31,6 +39,8 @@ class World:
     serial: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     kept: set[str] = field(default_factory=set)
     unavailable: bool = False
+    full: str = ""
+    """Why there is no place for another run; empty: there is."""
 
 
 @dataclass
@@ -53,6 +63,8 @@ class FakeLauncher:
 
     def create(self, launch: Launch) -> Handle:
         self._require_available()
+        if self.world.full:
+            raise NoPlaceYet(self.world.full)
         self.delete(launch.job_id, launch.attempt)
         self.world.kept.add(launch.job_id)
         serial = next(self.world.serial)
