@@ -21,6 +21,8 @@ from periscope_dataset.parallel import MemoryBudget
 
 MAX_DECODING_BYTES = 192 << 20
 """Of one picture, and of all that are looked at together."""
+MAX_TYPES = 257
+"""Of one label: 256 classes, and don't care."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -149,6 +151,10 @@ def check_label(path: str, file: Path, rules: Rules) -> Verdict:
         file = file.with_name(f"{file.name}.mapped")
         file.write_text(mapped)
         objects = parse_label(mapped, path)
+    if len({item.type for item in objects}) > MAX_TYPES:
+        message = f"the label holds more than {MAX_TYPES} classes"
+        advice = "column 1 is the class; list the classes you want, and rename the others to dontcare"
+        return Verdict(None, [Finding("too_many_classes", message, advice, path)])
     return Verdict(
         _summary(path, file, objects, rules.val_min_box_size), [], list(_empty_boxes(path, objects))
     )

@@ -42,6 +42,8 @@ CHUNK_MEMBERS = 16
 """Checked by one thread in one go."""
 NOTE_MEMBERS = 1024
 """Noted together; so many are checked again at most."""
+MAX_NOTED_BYTES = 16 << 20
+"""Of labels' texts together; what is more is read again."""
 DOWNLOADED, CHECKED = 0.1, 0.8
 """Shares of the progress at which a stage ends."""
 
@@ -175,7 +177,7 @@ def _batch(
                 (item.file.parent / told["label"]["file"]).write_text(told["text"])
             yield item, unpacked(told)
         return
-    told_all = []
+    told_all, text_bytes = [], 0
 
     def work(chunk: Sequence[Loaded]) -> list[tuple[Loaded, Verdict]]:
         return [(item, check(item)) for item in chunk]
@@ -183,8 +185,11 @@ def _batch(
     for pairs in in_order(work, chunks, cores(), 2 * cores() + 2):
         for item, verdict in pairs:
             told_all.append(_told(item, verdict))
+            text_bytes += len(told_all[-1].get("text", ""))
+            if text_bytes > MAX_NOTED_BYTES:
+                told_all.clear()
             yield item, verdict
-    if told_all:
+    if told_all and text_bytes <= MAX_NOTED_BYTES:
         bench.journal.note(name, {"verdicts": told_all})
 
 

@@ -15,6 +15,8 @@ from periscope_dataset.layout import ALL_SPLITS, KINDS, LABEL_SUFFIX, SPLITS, Pl
 from periscope_dataset.shards import Picture
 
 MAX_CLASSES = 256
+MAX_OBJECTS = 4_000_000
+"""Their table takes 30 bytes of memory for each."""
 SLACK_PX = 1.0
 """Annotators round outwards; beyond this a box reaches out of its picture."""
 ADVICE = "pack train/images, train/labels, val/images and val/labels, or give val_ratio to divide by"
@@ -51,6 +53,7 @@ class Content:
         self.division: dict[str, Any] = {"by": "folders"}
         """How pictures came into their splits, for the manifest."""
         self._root: str | None = None
+        self._objects = 0
 
     def accepts(self, path: str, place: Place) -> bool:
         """Whether a member is to be checked; what is wrong with its place is noted.
@@ -70,7 +73,7 @@ class Content:
         return True
 
     def enter(self, path: str, place: Place, verdict: Verdict) -> None:
-        """Keep what was found of an accepted member."""
+        """Keep what was found of an accepted member. Raises IngestRefused for too much of all."""
         if place.key is None:
             return  # accepts() sorts them out.
         files = self.splits[place.split]
@@ -88,6 +91,10 @@ class Content:
             files.images[place.key] = verdict.fact
         elif isinstance(verdict.fact, CheckedLabel):
             files.labels[place.key] = verdict.fact
+            self._objects += sum(count for _, count in verdict.fact.objects)
+            if self._objects > MAX_OBJECTS:
+                message = f"the labels hold more than {MAX_OBJECTS} objects"
+                raise IngestRefused(Finding("archive_too_big", message, "split it into several data sets"))
         else:
             files.bad[place.kind, place.key] = path
 

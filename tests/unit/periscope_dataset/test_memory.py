@@ -14,14 +14,15 @@ import pytest
 
 from detectnet.image_files import decoding_bytes
 from detectnet.images import BAND_ROWS, decode_image
-from periscope_dataset import checking
+from periscope_dataset import checking, splits
 from periscope_dataset.archive import MAX_MEMBERS
 from periscope_dataset.checking import MAX_DECODING_BYTES, CheckedImage, CheckedLabel, Rules, Verdict, counted
 from periscope_dataset.class_mapping import ClassMapping
-from periscope_dataset.findings import Findings
+from periscope_dataset.findings import Findings, IngestRefused
 from periscope_dataset.layout import Place
 from periscope_dataset.parallel import MemoryBudget, in_order
 from periscope_dataset.splits import Content
+from tests.kitti_archives import label
 
 LIMIT_BYTES = 512 << 20
 AT_REST_BYTES = 130 << 20
@@ -55,6 +56,26 @@ def test_all_that_is_kept_of_as_many_pictures_as_are_taken_fits() -> None:
 
     assert kept_bytes > 300, "or nothing was measured"
     assert AT_REST_BYTES + kept_bytes * MAX_MEMBERS / 2 + MAX_DECODING_BYTES <= LIMIT_BYTES
+
+
+def test_labels_of_more_objects_than_are_kept_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "MAX_OBJECTS", 10)
+    content = Content(Rules(ClassMapping(), None, 25), Findings(), Path("unused"))
+    told = CheckedLabel("a", "a", counted({"buoy": 6}), (), (0, 0), (0, 0))
+    content.enter("a", Place("", "train", "labels", "a"), Verdict(told))
+
+    with pytest.raises(IngestRefused, match="more than 10 objects"):
+        content.enter("b", Place("", "train", "labels", "b"), Verdict(told))
+
+
+def test_a_label_of_ever_new_types_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "label.txt"
+    path.write_bytes(b"".join(label(f"c{number}") for number in range(checking.MAX_TYPES + 1)))
+
+    verdict = checking.check_label("label.txt", path, Rules(ClassMapping(), None, 25))
+
+    assert verdict.fact is None
+    assert [error.code for error in verdict.errors] == ["too_many_classes"]
 
 
 def test_a_budget_lets_nobody_in_beyond_its_size() -> None:

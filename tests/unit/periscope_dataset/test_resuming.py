@@ -136,6 +136,20 @@ def test_pictures_that_were_decoded_are_not_decoded_again(
     assert decoded.calls == 0
 
 
+def test_labels_too_long_to_be_noted_are_read_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "MAX_NOTED_BYTES", 100)
+    dataset_id = house.dataset()
+    house.finalize(dataset_id, house.upload(dataset_id, as_zip(yolo_v8())))
+    with pytest.MonkeyPatch.context() as patch:
+        Mortal(patch, ingest, "judged", 1)
+        with pytest.raises(Died):
+            house.worker.step()
+
+    house.worker.step()
+
+    assert splits_of(house, dataset_id)["splits"]["train"]["boxes"] == 24
+
+
 def test_notes_of_other_options_or_another_source_are_passed_over(memory_store: MemoryStore) -> None:
     Journal(memory_store, "one", "source", {"pad": None}).note("checked/0", {"verdicts": []})
 
