@@ -6,18 +6,26 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from detectnet.images import IMAGE_SUFFIXES
 from periscope_dataset.coco import CocoAnnotations
 from periscope_dataset.findings import Finding, IngestRefused
 from periscope_dataset.foreign_labels import BadAnnotations, Labels, names_of_yaml, voc_label, yolo_label
+from periscope_dataset.layout import ALL_SPLITS
 
 KIND_WORDS = {
     "image", "images", "img", "imgs", "jpegimages", "label", "labels", "annotation",
     "annotations", "xmls", "data",
 }  # fmt: skip
 NAME_FILES = {"classes.txt", "obj.names", "data.yaml", "dataset.yaml", "_darknet.labels"}
+NO_LABELS = {
+    "classes", "readme", "notes", "obj", "train", "val", "valid", "test", "trainval", "default", "license",
+    "label_colors", "labelmap", "names", "image_names",
+}  # fmt: skip
+"""Names of texts that tools put beside labels, up to the first dot."""
 KITTI_COLUMNS = 15
 
 
@@ -34,21 +42,49 @@ class Annotations(Protocol):
         """Members that label no picture of the export."""
 
 
-class Folders(Protocol):
-    """What is looked at of an export: names in ``folder``, by path."""
+@dataclass
+class Export:
+    """All files of an archive that may matter, by path, as names in the scratch folder."""
 
     folder: Path
-    images: dict[str, str]
-    texts: dict[str, str]
-    xmls: dict[str, str]
-    jsons: dict[str, str]
-    names: dict[str, str]
+    images: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    xmls: dict[str, str] = field(default_factory=dict)
+    jsons: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    sets: dict[str, str] = field(default_factory=dict)
+    """Splits by stem, of Pascal VOC's lists."""
+
+    def enter(self, path: str, file: Path) -> None:
+        """Sort a member in."""
+        name = PurePosixPath(path)
+        suffix = name.suffix.lower()
+        if name.name.lower() in NAME_FILES:
+            self.names[path] = file.name
+        elif suffix in IMAGE_SUFFIXES:
+            self.images[path] = file.name
+        elif suffix == ".xml":
+            self.xmls[path] = file.name
+        elif suffix == ".json":
+            self.jsons[path] = file.name
+        elif "ImageSets" in name.parts and name.stem in ALL_SPLITS:
+            for line in file.read_text(errors="replace").splitlines():
+                self.sets[line.split()[0] if line.strip() else ""] = name.stem
+        elif suffix == ".txt" and "ImageSets" not in name.parts and not _is_note(name.name):
+            self.texts[path] = file.name
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether anything in it may be a label."""
+        return bool(self.texts or self.xmls or self.jsons)
 
 
-def annotations_of(export: Folders) -> Annotations:
+def annotations_of(export: Export) -> Annotations:
     """The labels of an export. Raises IngestRefused for annotations that cannot be read at all."""
-    if export.texts or export.xmls:
-        return LabelFiles(export)
+    labels = LabelFiles(export)
+    # A text or two beside COCO's file are no labels.
+    if labels.meet_pictures or not export.jsons:
+        return labels
     try:
         files = {path: export.folder / name for path, name in export.jsons.items()}
         return CocoAnnotations(files, export.images, export.folder / "coco-labels")
@@ -60,13 +96,18 @@ def annotations_of(export: Folders) -> Annotations:
 class LabelFiles:
     """One file a picture: KITTI, YOLO or Pascal VOC."""
 
-    def __init__(self, export: Folders) -> None:
+    def __init__(self, export: Export) -> None:
         self._export = export
         self._is_voc = bool(export.xmls)
         self._files = export.xmls or export.texts
         self._is_yolo = not self._is_voc and _is_yolo(export.folder / name for name in export.texts.values())
         self._names = _class_names({path: export.folder / name for path, name in export.names.items()})
         self._sources = _matched(export.images, self._files)
+
+    @property
+    def meet_pictures(self) -> bool:
+        """Whether any label belongs to a picture."""
+        return bool(self._sources)
 
     def source(self, image: str) -> str | None:
         """In YOLO a picture without a label file shows nothing, and says so itself."""
@@ -138,3 +179,7 @@ def _class_names(files: Mapping[str, Path]) -> list[str]:
         if any(cleaned):
             return cleaned
     return []
+
+
+def _is_note(name: str) -> bool:
+    return name.lower().split(".")[0] in NO_LABELS

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from detectnet.images import IMAGE_SUFFIXES
 from periscope.blobs import hash_file
-from periscope_dataset.annotations import NAME_FILES, Annotations, annotations_of, signature
+from periscope_dataset.annotations import NAME_FILES, Annotations, Export, annotations_of, signature
 from periscope_dataset.archive import Member
 from periscope_dataset.dividing import divide
 from periscope_dataset.findings import Finding, IngestRefused
 from periscope_dataset.foreign_labels import Labels
-from periscope_dataset.layout import ALL_SPLITS, SPLITS, Place, is_junk, place_of, split_of
+from periscope_dataset.layout import SPLITS, Place, is_junk, place_of, split_of
 from periscope_dataset.parallel import cores, in_order
 
-NO_LABELS = {
-    "classes", "readme", "notes", "obj", "train", "val", "valid", "test", "trainval", "default", "license",
-    "label_colors", "labelmap", "names", "image_names",
-}  # fmt: skip
-"""Names of texts that tools put beside labels, up to the first dot."""
 TEXT_SUFFIXES = (".txt", ".xml", ".yaml", ".names", ".labels")
 ADVICE = (
     "pack train and val folders of KITTI, YOLO or Pascal VOC labels, or a COCO .json for each; "
@@ -44,43 +39,6 @@ class Loaded:
     """Where its bytes are; a label of another form is not there before it is made."""
     make: Callable[[], Labels] | None = None
     """Reads the label as KITTI's text; for whichever thread has time."""
-
-
-@dataclass
-class Export:
-    """All files of an archive that may matter, by path, as names in the scratch folder."""
-
-    folder: Path
-    images: dict[str, str] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-    xmls: dict[str, str] = field(default_factory=dict)
-    jsons: dict[str, str] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    sets: dict[str, str] = field(default_factory=dict)
-    """Splits by stem, of Pascal VOC's lists."""
-
-    def enter(self, path: str, file: Path) -> None:
-        """Sort a member in."""
-        name = PurePosixPath(path)
-        suffix = name.suffix.lower()
-        if name.name.lower() in NAME_FILES:
-            self.names[path] = file.name
-        elif suffix in IMAGE_SUFFIXES:
-            self.images[path] = file.name
-        elif suffix == ".xml":
-            self.xmls[path] = file.name
-        elif suffix == ".json":
-            self.jsons[path] = file.name
-        elif "ImageSets" in name.parts and name.stem in ALL_SPLITS:
-            for line in file.read_text(errors="replace").splitlines():
-                self.sets[line.split()[0] if line.strip() else ""] = name.stem
-        elif suffix == ".txt" and "ImageSets" not in name.parts and not _is_note(name.name):
-            self.texts[path] = file.name
-
-    @property
-    def is_labelled(self) -> bool:
-        """Whether anything in it may be a label."""
-        return bool(self.texts or self.xmls or self.jsons)
 
 
 def is_foreign(names: Iterable[str], options: Mapping[str, Any]) -> bool:
@@ -185,10 +143,6 @@ def _joined(export: Export, annotations: Annotations | None, splits: Mapping[str
 
 def _is_picture(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _is_note(name: str) -> bool:
-    return name.lower().split(".")[0] in NO_LABELS
 
 
 def _classes_of(label: Labels) -> frozenset[str]:

@@ -69,8 +69,8 @@ class Quota:
 
 
 def _blobs_of(versions: Versions, owner_id: str, number: int) -> dict[str, int]:
-    manifest = versions.get(owner_id, number) or {"splits": {}}
-    return dict(_refs(manifest["splits"]))
+    manifest = versions.get(owner_id, number) or {}
+    return dict(_refs(manifest.get("splits")))
 
 
 def _refs(told: Any) -> Iterator[tuple[str, int]]:

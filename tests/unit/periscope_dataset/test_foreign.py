@@ -74,6 +74,19 @@ def test_what_is_wrong_is_told_with_its_place(house: House, what: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        coco_2017() | {"info.txt": b"12 pictures\n"},
+        yolo_v8() | {"set/settings.json": b"{}"},
+        voc_devkit() | {"a.txt": b"b"},
+    ],
+    ids=["COCO and a text", "YOLO and a JSON", "VOC and a text"],
+)
+def test_what_lies_beside_the_labels_is_not_taken_for_them(house: House, files: Files) -> None:
+    assert manifest_of(house, files)["splits"]["train"]["boxes"] == 24
+
+
 def test_in_yolo_a_picture_without_label_shows_nothing(house: House) -> None:
     files = yolo_v8()
     del files["set/labels/train/train004.txt"]
