@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from periscope.wire.job_options import Gpu
-from periscope_training.launcher import NoPlaceYet
+from periscope_training.launcher import NoPlaceYet, RunRefused
 
 FIELDS = ("index", "uuid", "name", "memory.total", "memory.used", "utilization.gpu", "temperature.gpu")
 PATIENCE_S = 5.0
@@ -84,9 +84,13 @@ def why_not(wish: Mapping[str, Any], present: Sequence[int]) -> tuple[str, str] 
 def chosen_gpus(wish: Mapping[str, Any], present: Sequence[int], taken: Collection[int]) -> list[int]:
     """The GPUs that a run gets, lowest first: those it names, or as many free ones as it asks for (one).
 
-    Raises NoPlaceYet while others hold them.
+    Raises:
+        NoPlaceYet: others hold them.
+        RunRefused: one that it names is no longer there.
     """
     named = wish.get("gpu_indices")
+    if gone := sorted(set(named or ()) - set(present)):
+        raise RunRefused(f"this machine has no GPU {', '.join(map(str, gone))} any more")
     count = min(wish.get("gpus", 1), len(present)) if named is None else len(set(named))
     free = [index for index in present if index not in taken and (named is None or index in named)]
     if len(free) < count:

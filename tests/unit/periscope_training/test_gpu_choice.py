@@ -11,7 +11,7 @@ from periscope.wire.job_options import Gpu
 from periscope_training import launching
 from periscope_training.gpus import chosen_gpus, local_gpus, why_not
 from periscope_training.kubernetes_settings import KubernetesSettings
-from periscope_training.launcher import NoPlaceYet
+from periscope_training.launcher import NoPlaceYet, RunRefused
 from tests.unit.periscope_training.house import House
 from tests.unit.periscope_training.service import Service
 
@@ -44,6 +44,11 @@ def test_free_gpus_are_given_the_lowest_first_or_those_that_are_named(
 def test_who_finds_his_gpus_taken_waits(wish: dict[str, Any], words: str) -> None:
     with pytest.raises(NoPlaceYet, match=words):
         chosen_gpus(wish, [0, 1], {0, 1})
+
+
+def test_a_gpu_that_was_taken_out_of_the_machine_is_not_waited_for() -> None:
+    with pytest.raises(RunRefused, match="no GPU 2 any more"):
+        chosen_gpus({"gpu_indices": [0, 2]}, [0, 1], {0})
 
 
 def test_without_a_gpu_the_cpu_trains() -> None:
