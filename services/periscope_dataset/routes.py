@@ -27,6 +27,7 @@ from periscope.wire.datasets import (
     IngestResponse,
     LabelledObject,
     VersionList,
+    VersionManifest,
 )
 from periscope_dataset.browsing import Entry, Gallery, class_index
 from periscope_dataset.quota import Quota
@@ -140,7 +141,7 @@ def version_routes(api: Api) -> APIBlueprint:
         )
         return answer(VersionList(items=[_shown(manifest) for manifest in chosen], next_page_token=token))
 
-    @routes.get(f"{base}/<version>")
+    @routes.get(f"{base}/<version>", responses={HTTPStatus.OK: VersionManifest})
     @requires("viewer")
     def get_version(path: VersionPath) -> dict[str, Any]:
         """One version's manifest."""

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 
-from tests.bench import datasets, detectnet, ingest_kills, predicting, reconciling
+from tests.bench import browsing, datasets, detectnet, ingest_kills, predicting, reconciling
 from tests.bench.measure import table
 
 GROUPS = {
@@ -16,6 +16,7 @@ GROUPS = {
     "reconcile": reconciling.rows,
     "datasets": datasets.rows,
     "ingest": ingest_kills.rows,
+    "browse": browsing.rows,
 }
 
 

@@ -207,6 +207,30 @@ class IngestList(ResponseModel):
     next_page_token: str | None = None
 
 
+class Lineage(ResponseModel):
+    """What a version was made from."""
+
+    base_version: int
+    action: Literal["append", "replace", "remove"]
+    removed: int | None = Field(None, description="Pictures, of remove")
+
+
+class VersionManifest(ResponseModel):
+    """All that is known of a version; it never changes. There are more fields than these."""
+
+    dataset_id: str
+    name: str
+    version: int
+    created_at: str
+    classes: list[str] = Field(description="In coverage order")
+    splits: dict[str, dict[str, Any]] = Field(description="Pictures, boxes and blobs of each")
+    options: dict[str, Any]
+    findings: list[LintFinding] = []
+    description: str = ""
+    labels: dict[str, str] = {}
+    lineage: Lineage | None = None
+
+
 class VersionList(ResponseModel):
     """All versions' manifests, oldest first."""
 
