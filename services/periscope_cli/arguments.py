@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from periscope_cli import datasets, devices, jobs, models
+from periscope_cli import dataset_reports, datasets, devices, jobs, models
 from periscope_cli.failures import EXIT_CODES
 from periscope_cli.models import ModelReference
 
@@ -133,6 +133,13 @@ def _add_dataset(commands: Subcommands, shared: argparse.ArgumentParser) -> None
     show = _add(actions, shared, "show", datasets.run_show, "one dataset and its versions")
     show.add_argument("dataset", metavar="DATASET", help="name or id")
     show.add_argument("--version", type=count, metavar="N", help="default: the newest")
+    lint = _add(actions, shared, "lint", dataset_reports.run_lint, "what is wrong with a version, or odd")
+    lint.add_argument("dataset", metavar="DATASET", help="name or id")
+    lint.add_argument("--version", type=count, metavar="N", help="default: the newest")
+    diff = _add(actions, shared, "diff", dataset_reports.run_diff, "what changed between two versions")
+    diff.add_argument("dataset", metavar="DATASET", help="name or id")
+    diff.add_argument("base", metavar="FROM", type=count, help="number of a version")
+    diff.add_argument("version", metavar="TO", type=count, help="number of a version")
     export = _add(actions, shared, "export", datasets.run_export, "download a version as a zip")
     export.add_argument("dataset", metavar="DATASET", help="name or id")
     export.add_argument("--version", type=count, metavar="N", help="default: the newest")

@@ -124,7 +124,7 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
     if ingest.get("warnings"):
         session.console.note(_ingest_warnings(ingest))
     if ingest.get("findings"):
-        session.console.note(_lint(ingest["findings"]))
+        session.console.note(lint_text(ingest["findings"]))
     return {"dataset": dataset, "version": ingest["version"], "ingest": ingest}
 
 
@@ -200,7 +200,7 @@ def _ingest_warnings(ingest: Document) -> str:
     return "\n".join([f"{count} warning(s):", *_findings(warnings, count)])
 
 
-def _lint(found: list[Document]) -> str:
+def lint_text(found: list[Document]) -> str:
     """What the lint says of the data set as a whole; errors keep training jobs from the version."""
     lines = [f"lint of the dataset, {len(found)} finding(s):"]
     for finding in found:
