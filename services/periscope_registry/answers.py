@@ -85,6 +85,7 @@ def device_response(document: Document, state: Mapping[str, Any]) -> DeviceRespo
         **described(document.body, "device", "model", "alias", "version", *_TIMES),
         last_contact_at=state.get("last_contact_at"),
         last_report=reports[-1],
+        inventory=state.get("inventory"),
     )
 
 

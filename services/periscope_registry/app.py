@@ -39,8 +39,20 @@ from periscope_registry.device_routes import agent_routes, device_routes, token_
 from periscope_registry.devices import Devices
 from periscope_registry.download_routes import download_routes
 from periscope_registry.publishing import Publisher
+from periscope_registry.release_routes import release_routes
+from periscope_registry.releases import Releases
+from periscope_registry.roots import Roots
 from periscope_registry.routes import Api, alias_routes, model_routes, version_routes
-from periscope_registry.rules import Busy, Changed, NotYours, OutOfRange, Unfit, Unknown, ZipRefused
+from periscope_registry.rules import (
+    Busy,
+    Changed,
+    NoReleaseKey,
+    NotYours,
+    OutOfRange,
+    Unfit,
+    Unknown,
+    ZipRefused,
+)
 from periscope_registry.settings import Settings
 
 NAME = "periscope-registry"
@@ -61,13 +73,15 @@ def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
     tokens = Tokens(documents, settings.admin_token)
     catalogue = Catalogue(documents, versions)
     aliases = Aliases(documents, catalogue.manifests)
+    releases, roots = Releases(documents, settings.release_key), Roots(documents)
     api = Api(
         settings=settings,
         store=store,
         catalogue=catalogue,
         publisher=Publisher(store, documents, versions, catalogue.manifests, settings.scratch_dir),
         aliases=aliases,
-        devices=Devices(documents, catalogue, aliases, settings.poll_interval_s),
+        devices=Devices(documents, catalogue, aliases, settings.poll_interval_s, releases, roots),
+        roots=roots,
         tokens=tokens,
     )
     app = create_service_app(
@@ -80,7 +94,7 @@ def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
     install_idempotency(app, documents)
     for routes in (model_routes, version_routes, alias_routes, download_routes):
         app.register_api(routes(api))
-    for routes in (device_routes, agent_routes, token_routes):
+    for routes in (device_routes, agent_routes, release_routes, token_routes):
         app.register_api(routes(api))
     _answer_errors(app)
     return app
@@ -91,6 +105,8 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
     prove_conditional_writes(store)
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+    if settings.first_root is not None:
+        Roots(Documents(store)).ensure_first(dict(settings.first_root))
     return create_app(settings, store)
 
 
@@ -101,6 +117,7 @@ def _answer_errors(app: Flask) -> None:
         NotYours: Forbidden,
         Changed: PreconditionFailedProblem,
         Conflict: ConflictProblem,
+        NoReleaseKey: ConflictProblem,
         IncompleteUpload: ConflictProblem,
         Busy: Unavailable,
     }

@@ -126,7 +126,8 @@ def agent_routes(api: Api) -> APIBlueprint:
         """Tell what happened; a report that was sent before counts once."""
         _calls_itself(path.device)
         reports = [report.model_dump(mode="json") for report in body.reports]
-        return answer(ReportsAccepted(accepted=api.devices.add_reports(path.device, reports)))
+        inventory = None if body.inventory is None else body.inventory.model_dump(mode="json")
+        return answer(ReportsAccepted(accepted=api.devices.add_reports(path.device, reports, inventory)))
 
     return routes
 

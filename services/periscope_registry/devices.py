@@ -16,7 +16,17 @@ from periscope.documents import Body, Conflict, Document, DocumentMissing, Docum
 from periscope.ids import new_id
 from periscope_registry.aliases import Aliases, Precondition
 from periscope_registry.catalogue import Catalogue, find_by_name
-from periscope_registry.rules import Changed, Unfit, Unknown, add_reports, desired_document
+from periscope_registry.releases import Releases, release_content
+from periscope_registry.roots import Roots
+from periscope_registry.rules import (
+    Changed,
+    NoReleaseKey,
+    Unfit,
+    Unknown,
+    add_reports,
+    choose_flavour,
+    desired_document,
+)
 
 KIND = "devices"
 STATES = "device_states"
@@ -42,12 +52,16 @@ class Devices:
         catalogue: Catalogue,
         aliases: Aliases,
         poll_interval_s: int,
+        releases: Releases,
+        roots: Roots,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._documents = documents
         self._catalogue = catalogue
         self._aliases = aliases
         self._poll_interval_s = poll_interval_s
+        self._releases = releases
+        self._roots = roots
         self._monotonic = monotonic
         self._contacts: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -98,12 +112,28 @@ class Devices:
 
     def desired(self, device: str) -> Body:
         """What the device is told. Raises Unknown."""
-        wish = self.get(device).body
+        found = self.get(device)
+        wish = found.body
         model = self._catalogue.get(wish["model"])
         number = wish["version"]
         if number is None:
             number = self._aliases.get(model, wish["alias"]).body["version"]
-        return desired_document(device, self._catalogue.version(model, number), self._poll_interval_s)
+        manifest = self._catalogue.version(model, number)
+        desired = desired_document(device, manifest, self._poll_interval_s)
+        content = release_content(device, manifest, self._flavour(found, manifest), "now")
+        return desired | {
+            "release": self._releases.release(found.id, content),
+            "root_version": self._roots.newest(),
+        }
+
+    def release_file(self, device: str) -> Body:
+        """The release and all roots, as they stand beside a zip. Raises Unknown, NoReleaseKey."""
+        release = self.desired(device)["release"]
+        if release is None:
+            raise NoReleaseKey(
+                "this registry has no release key; set PERISCOPE_RELEASE_KEY_FILE and start it anew"
+            )
+        return {"release": release, "roots": self._roots.all()}
 
     def note_contact(self, device: str) -> None:
         """Write down that a device was here, unless that was done a moment ago. Raises Unknown."""
@@ -114,17 +144,20 @@ class Devices:
             self._contacts[device] = now
         self._change_state(self.get(device), lambda body: body)
 
-    def add_reports(self, device: str, reports: Sequence[Body]) -> int:
+    def add_reports(self, device: str, reports: Sequence[Body], inventory: Body | None = None) -> int:
         """Keep what a device tells; return how many reports were new. Raises Unknown."""
-        new = 0
+        found = self.get(device)
+        new: list[Body] = []
 
         def add(body: Body) -> Body:
             nonlocal new
             kept, new = add_reports(body["reports"], reports, to_rfc3339(utc_now()))
-            return body | {"reports": kept}
+            return body | {"reports": kept} | ({} if inventory is None else {"inventory": inventory})
 
-        self._change_state(self.get(device), add)
-        return new
+        self._change_state(found, add)
+        if any(report.get("reason") == "counter" for report in new):
+            self._releases.renew(found.id)
+        return len(new)
 
     def _change_state(self, device: Document, change: Callable[[Body], Body]) -> None:
         def contacted(body: Body) -> Body:
@@ -133,6 +166,10 @@ class Devices:
         with suppress(Conflict):  # It was here before.
             self._documents.create(STATES, {"last_contact_at": None, "reports": []}, device.id)
         self._documents.update(STATES, device.id, contacted)
+
+    def _flavour(self, device: Document, manifest: Body) -> str | None:
+        inventory = self.state(device).get("inventory") or {}
+        return choose_flavour(manifest.get("flavours", {}), inventory.get("tensorrt"))
 
     def _find(self, device: str) -> Document | None:
         return find_by_name(self._documents, KIND, device)

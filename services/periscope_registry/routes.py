@@ -43,6 +43,7 @@ from periscope_registry.answers import (
 from periscope_registry.catalogue import Catalogue
 from periscope_registry.devices import Devices
 from periscope_registry.publishing import Publisher
+from periscope_registry.roots import Roots
 from periscope_registry.rules import Unfit, VersionNotes
 from periscope_registry.settings import Settings
 
@@ -60,6 +61,7 @@ class Api:
     aliases: Aliases
     devices: Devices
     tokens: Tokens
+    roots: Roots
 
 
 class ModelPath(BaseModel):

@@ -6,6 +6,7 @@ Failures, cut by what the caller can do::
     ├── Unknown        nothing has this name or number
     ├── Unfit          the request names what does not exist or does not fit; ``pointer`` says where
     ├── ZipRefused     the zip is not one that a robot can load; ``reasons`` says everything
+    ├── NoReleaseKey   this registry signs nothing
     ├── Changed        it is no longer what the caller had read: read again, then decide
     ├── NotYours       a device asks for what is not its own
     ├── Busy           too many at once: try again
@@ -57,6 +58,10 @@ class ZipRefused(RegistryError):
         self.reasons = list(reasons)
 
 
+class NoReleaseKey(RegistryError):
+    """This registry signs nothing."""
+
+
 class Changed(RegistryError):
     """Another has changed it since it was read, or it exists already."""
 
@@ -100,6 +105,7 @@ def make_manifest(
             {"name": member.name, "sha256": member.sha256, "size_bytes": member.size_bytes}
             for member in report.members
         ],
+        "flavours": flavours_of(report.description),
         "labels": list(report.labels),
         "width": report.width,
         "height": report.height,
@@ -109,6 +115,34 @@ def make_manifest(
         "published_by": notes.published_by,
         "created_at": at,
     }
+
+
+def flavours_of(description: Mapping[str, Any]) -> Body:
+    """From ``model.json``: for which TensorRT versions each flavour is, ``{"caffe": {"below": "10"}}``."""
+    told = description.get("flavours")
+    if not isinstance(told, dict):
+        return {}
+    ranges = {name: each.get("tensorrt") for name, each in told.items() if isinstance(each, dict)}
+    return {name: found for name, found in ranges.items() if isinstance(found, dict)}
+
+
+def choose_flavour(flavours: Mapping[str, Mapping[str, str]], tensorrt: str | None) -> str | None:
+    """The flavour that a TensorRT can load, the Caffe one first; None where nothing is known or fits."""
+    if tensorrt is None:
+        return None
+    here = version_numbers(tensorrt)
+    fitting = [
+        name
+        for name, told in flavours.items()
+        if version_numbers(told.get("from", "0")) <= here
+        and ("below" not in told or here < version_numbers(told["below"]))
+    ]
+    return next((name for name in ("caffe", "trt8", "trt10") if name in fitting), None)
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """``8.5.2.2-1+cuda11`` as (8, 5, 2, 2), so that versions compare."""
+    return tuple(int(part) for part in re.match(r"[\d.]*", text, re.ASCII)[0].split(".") if part)  # type: ignore[index]
 
 
 def zip_path(model: str, number: int) -> str:
@@ -147,15 +181,15 @@ def content_etag(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def add_reports(kept: Sequence[Body], arrived: Sequence[Body], at: str) -> tuple[list[Body], int]:
-    """Reports with new ones added, and how many were new; one that was sent twice counts once."""
+def add_reports(kept: Sequence[Body], arrived: Sequence[Body], at: str) -> tuple[list[Body], list[Body]]:
+    """Reports with new ones added, and the new ones; one that was sent twice counts once."""
     known = {report["id"] for report in kept}
     new = []
     for report in arrived:
         if report["id"] not in known:
             known.add(report["id"])
             new.append({**report, "received_at": at})
-    return [*kept, *new][-MAX_KEPT_REPORTS:], len(new)
+    return [*kept, *new][-MAX_KEPT_REPORTS:], new
 
 
 def byte_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:

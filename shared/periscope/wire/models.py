@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from periscope.tokens import Role
 from periscope.wire.base import RequestModel, ResponseModel
+from periscope.wire.releases import SignedRelease
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """Names of models, aliases and devices."""
@@ -91,6 +92,7 @@ class Report(RequestModel):
     sequence: int = Field(ge=1, lt=1 << 53)
     at: str = Field(max_length=40, description="By the device's clock, which may be wrong")
     state: str = Field(pattern=r"^[a-z_]{1,40}$", description="active, failed, rolled_back, damaged")
+    reason: str | None = Field(None, pattern=r"^[a-z_]{1,40}$", description="Why it failed, in a word")
     model: str | None = Field(None, max_length=200)
     version: int | None = Field(None, ge=1)
     zip_sha256: Sha256 | None = None
@@ -98,10 +100,26 @@ class Report(RequestModel):
     agent_version: str = Field("", max_length=40)
 
 
+class Inventory(RequestModel):
+    """What a device is."""
+
+    # A newer agent may tell more; that is no reason to lose its reports.
+    model_config = ConfigDict(extra="ignore")
+
+    jetpack: str | None = Field(None, max_length=40)
+    tensorrt: str | None = Field(None, max_length=40)
+    module: str | None = Field(None, max_length=100)
+    free_bytes: int | None = Field(None, ge=0, lt=1 << 60)
+    python: str | None = Field(None, max_length=40)
+    agent_version: str | None = Field(None, max_length=40)
+    group: str | None = Field(None, max_length=63)
+
+
 class ReportsRequest(RequestModel):
     """What a device tells since it last had a network."""
 
     reports: list[Report] = Field(max_length=MAX_REPORTS)
+    inventory: Inventory | None = None
 
 
 class TokenRequest(RequestModel):
@@ -232,6 +250,7 @@ class DeviceResponse(ResponseModel):
     updated_at: str
     last_contact_at: str | None = Field(description="When its token was last used here, to about a minute")
     last_report: dict[str, Any] | None
+    inventory: dict[str, Any] | None = Field(None, description="What it last told of itself")
 
 
 class DeviceList(ResponseModel):
@@ -250,6 +269,8 @@ class DesiredResponse(ResponseModel):
     zip: ZipResponse
     members: list[MemberResponse]
     poll_interval_s: int
+    release: SignedRelease | None = Field(None, description="Null while the registry has no release key")
+    root_version: int = Field(0, description="The newest root document; 0 where there is none")
 
 
 class ReportList(ResponseModel):
