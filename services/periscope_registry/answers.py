@@ -10,7 +10,8 @@ from flask import Response, request
 
 from periscope.documents import Body, Document
 from periscope.wire.base import ResponseModel
-from periscope.wire.models import AliasResponse, AliasSummary, DeviceResponse, ModelResponse, TokenResponse
+from periscope.wire.devices import DeviceResponse
+from periscope.wire.models import AliasResponse, AliasSummary, ModelResponse, TokenResponse
 from periscope_registry.catalogue import Manifests
 from periscope_registry.rules import Changed
 

@@ -11,19 +11,16 @@ from pydantic import BaseModel, Field
 from periscope.web.auth import current_principal, requires
 from periscope.web.pages import page
 from periscope.wire.base import PageQuery
-from periscope.wire.models import (
+from periscope.wire.devices import (
     DesiredResponse,
     DeviceList,
     DeviceRequest,
     DeviceResponse,
-    Name,
-    NewTokenResponse,
     ReportList,
     ReportsAccepted,
     ReportsRequest,
-    TokenList,
-    TokenRequest,
 )
+from periscope.wire.models import Name, NewTokenResponse, TokenList, TokenRequest
 from periscope_registry.answers import (
     answer,
     device_response,

@@ -1,4 +1,4 @@
-"""Bodies of the registry: models, versions, aliases, devices, reports, tokens.
+"""Bodies of the registry: models, versions, aliases, tokens.
 
 Times are RFC 3339 in UTC, lengths bytes or seconds, as their names say.
 """
@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from periscope.tokens import Role
 from periscope.wire.base import RequestModel, ResponseModel
-from periscope.wire.releases import SignedRelease
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """Names of models, aliases and devices."""
 MAX_ZIP_BYTES = 2 << 30
 """No zip is ever taken above this; a registry may be set to less."""
-MAX_REPORTS = 50
-"""Reports in one request."""
 MAX_NOTES = 200
 """Entries at the top of ``metrics`` or ``lineage``."""
 
@@ -67,59 +64,6 @@ class AliasRequest(RequestModel):
     """Point an alias to a version."""
 
     version: int = Field(ge=1)
-
-
-class DeviceRequest(RequestModel):
-    """What a device should have: what an alias points to, or one version for good."""
-
-    model: Name
-    alias: Name | None = Field(None, description="Default: latest, where no version is given")
-    version: int | None = Field(None, ge=1)
-
-    @model_validator(mode="after")
-    def _choose_one(self) -> Self:
-        if self.alias is not None and self.version is not None:
-            raise ValueError("give an alias or a version, not both")
-        if self.alias is None and self.version is None:
-            self.alias = "latest"
-        return self
-
-
-class Report(RequestModel):
-    """One thing that happened on a device."""
-
-    id: str = Field(pattern=r"^[0-9a-zA-Z-]{8,64}$", description="Sent again, it counts once")
-    sequence: int = Field(ge=1, lt=1 << 53)
-    at: str = Field(max_length=40, description="By the device's clock, which may be wrong")
-    state: str = Field(pattern=r"^[a-z_]{1,40}$", description="active, failed, rolled_back, damaged")
-    reason: str | None = Field(None, pattern=r"^[a-z_]{1,40}$", description="Why it failed, in a word")
-    model: str | None = Field(None, max_length=200)
-    version: int | None = Field(None, ge=1)
-    zip_sha256: Sha256 | None = None
-    detail: str = Field("", max_length=1000)
-    agent_version: str = Field("", max_length=40)
-
-
-class Inventory(RequestModel):
-    """What a device is."""
-
-    # A newer agent may tell more; that is no reason to lose its reports.
-    model_config = ConfigDict(extra="ignore")
-
-    jetpack: str | None = Field(None, max_length=40)
-    tensorrt: str | None = Field(None, max_length=40)
-    module: str | None = Field(None, max_length=100)
-    free_bytes: int | None = Field(None, ge=0, lt=1 << 60)
-    python: str | None = Field(None, max_length=40)
-    agent_version: str | None = Field(None, max_length=40)
-    group: str | None = Field(None, max_length=63)
-
-
-class ReportsRequest(RequestModel):
-    """What a device tells since it last had a network."""
-
-    reports: list[Report] = Field(max_length=MAX_REPORTS)
-    inventory: Inventory | None = None
 
 
 class TokenRequest(RequestModel):
@@ -237,53 +181,6 @@ class ModelList(ResponseModel):
 
     items: list[ModelResponse]
     next_page_token: str | None
-
-
-class DeviceResponse(ResponseModel):
-    """A device, what it should have and what it last said."""
-
-    device: str
-    model: str
-    alias: str | None
-    version: int | None
-    created_at: str
-    updated_at: str
-    last_contact_at: str | None = Field(description="When its token was last used here, to about a minute")
-    last_report: dict[str, Any] | None
-    inventory: dict[str, Any] | None = Field(None, description="What it last told of itself")
-
-
-class DeviceList(ResponseModel):
-    """A page of devices, oldest first."""
-
-    items: list[DeviceResponse]
-    next_page_token: str | None
-
-
-class DesiredResponse(ResponseModel):
-    """What a device should have; its agent compares the ETag."""
-
-    device: str
-    model: str
-    version: int
-    zip: ZipResponse
-    members: list[MemberResponse]
-    poll_interval_s: int
-    release: SignedRelease | None = Field(None, description="Null while the registry has no release key")
-    root_version: int = Field(0, description="The newest root document; 0 where there is none")
-
-
-class ReportList(ResponseModel):
-    """A page of a device's reports, in the order they came; the newest hundred are kept."""
-
-    items: list[dict[str, Any]]
-    next_page_token: str | None
-
-
-class ReportsAccepted(ResponseModel):
-    """How many reports were new."""
-
-    accepted: int
 
 
 class TokenResponse(ResponseModel):
