@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from detectnet.classes import ClassMap
 from detectnet.clustering import DEFAULT_CLUSTERING
-from detectnet.coverage import GroundTruthOptions, cells_owned
-from detectnet.sizes import SMALLEST_CELLS, STRIDE, require_grid_size
+from detectnet.coverage import GroundTruthOptions
+from detectnet.sizes import SMALLEST_CELLS, STRIDE
+from detectnet.survival import pairs_within, without_cell
 from periscope_dataset.boxes import Table, TableWriter
 from periscope_dataset.checking import CheckedImage
 from periscope_dataset.findings import Example
@@ -22,7 +23,6 @@ from periscope_dataset.splits import SplitFiles
 
 MAX_COMPARED = 300
 """Boxes of one picture that are compared with each other."""
-PICTURES_BETWEEN_REPORTS = 200
 
 Size = tuple[int, int]
 Mask = npt.NDArray[np.bool_]
@@ -93,24 +93,15 @@ def look_at_boxes(
     went_on: Callable[[], None] = lambda: None,
 ) -> Seen:
     """The same from all boxes of a split and its pictures' widths and heights [n,2]. Raises IllegalSize."""
-    require_grid_size(*network, stride)
-    truth = GroundTruthOptions(stride=stride)
-    real = table["class"] >= 0
     low, hidden, touching, twice = (np.zeros(len(table), np.bool_) for _ in range(4))
-    starts = np.searchsorted(table["picture"], np.arange(len(sizes) + 1))
-    for number, (width, height) in enumerate(sizes.tolist()):
-        rows = np.arange(starts[number], starts[number + 1])
-        rows = rows[real[rows]]
-        if number % PICTURES_BETWEEN_REPORTS == 0:
-            went_on()
-        if not len(rows):
-            continue
-        # Written farthest first, ties in reverse order of the file, as in training.
-        rows = rows[np.argsort(table["distance"][rows], kind="stable")][::-1]
-        boxes = table["xyxy"][rows] * scale_of((width, height), options, network)
-        low[rows] = boxes[:, 3] - boxes[:, 1] < DEFAULT_CLUSTERING.min_height
-        hidden[rows] = cells_owned(boxes, *network, truth) == 0
-        touching[rows], twice[rows] = _neighbours(boxes, table["class"][rows])
+    rows = np.flatnonzero(table["class"] >= 0)
+    # Written farthest first, ties in reverse order of the file, as in training.
+    rows = rows[np.lexsort((-rows, -table["distance"][rows], table["picture"][rows]))]
+    pictures = table["picture"][rows].astype(np.int64)
+    boxes = table["xyxy"][rows] * scales_of(sizes, options, network)[pictures]
+    low[rows] = boxes[:, 3] - boxes[:, 1] < DEFAULT_CLUSTERING.min_height
+    hidden[rows] = without_cell(pictures, boxes, *network, GroundTruthOptions(stride=stride), went_on)
+    touching[rows], twice[rows] = _neighbours(pictures, boxes, table["class"][rows], went_on)
     return Seen(low, hidden, touching & ~twice, twice)
 
 
@@ -128,22 +119,30 @@ def boxes_outside(table: Table, sizes: npt.NDArray[np.int32]) -> Mask:
     return np.asarray(out & (table["class"] >= 0))
 
 
-def scale_of(image: Size, options: Mapping[str, Any], network: Size) -> npt.NDArray[np.float32]:
-    """By what to multiply corners [4] in a file's pixels to have those of the network's input."""
+def scales_of(
+    sizes: npt.NDArray[np.int32], options: Mapping[str, Any], network: Size
+) -> npt.NDArray[np.float32]:
+    """By what to multiply corners in pixels of files of these sizes [n,2] to have the input's: [n,4]."""
     pad = options["pad"]
-    width, height = (pad["width"], pad["height"]) if pad else image
-    return np.array([network[0] / width, network[1] / height] * 2, np.float32)
+    given = np.broadcast_to([pad["width"], pad["height"]], sizes.shape) if pad else sizes
+    ratios = (np.array(network) / given).astype(np.float32)
+    return np.hstack([ratios, ratios])
 
 
-def _neighbours(boxes: npt.NDArray[np.float32], classes: npt.NDArray[np.int16]) -> tuple[Mask, Mask]:
-    """Which boxes touch another of their class, and which are equal to one before them in the file."""
+def _neighbours(
+    pictures: npt.NDArray[np.int64],
+    boxes: npt.NDArray[np.float32],
+    classes: npt.NDArray[np.int16],
+    went_on: Callable[[], None],
+) -> tuple[Mask, Mask]:
+    """Which boxes touch another of their class, and which are equal to one that is written later."""
     touching, twice = np.zeros(len(boxes), np.bool_), np.zeros(len(boxes), np.bool_)
-    if 1 < len(boxes) <= MAX_COMPARED:
-        first, last = boxes[:, None, :2], boxes[:, None, 2:]
-        meet = (first <= boxes[None, :, 2:]).all(axis=2) & (last >= boxes[None, :, :2]).all(axis=2)
-        same = classes[:, None] == classes[None, :]
-        others = ~np.eye(len(boxes), dtype=np.bool_)
-        touching = (meet & same & others).any(axis=1)
-        equal = (boxes[:, None] == boxes[None]).all(axis=2) & same
-        twice = np.triu(equal, 1).any(axis=1)
+    first, last = boxes[:, :2], boxes[:, 2:]
+    for one, other in pairs_within(pictures, MAX_COMPARED):
+        went_on()
+        same = classes[one] == classes[other]
+        one, other = one[same], other[same]
+        meet = (first[one] <= last[other]).all(axis=1) & (last[one] >= first[other]).all(axis=1)
+        touching[one[meet]] = touching[other[meet]] = True
+        twice[one[(boxes[one] == boxes[other]).all(axis=1)]] = True
     return touching, twice

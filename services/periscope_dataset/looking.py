@@ -1,4 +1,4 @@
-"""What the grid does to whole splits, kept: at a hundred thousand pictures it takes seconds to find out."""
+"""What the grid does to whole splits, kept: of a hundred thousand pictures it takes a while to find out."""
 
 from __future__ import annotations
 

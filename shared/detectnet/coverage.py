@@ -76,7 +76,7 @@ def encode_targets(
     if options.crop_bboxes:
         boxes = np.clip(boxes, 0, np.array([width, height, width, height]))
     sides = boxes[:, 2:] - boxes[:, :2]
-    kept = (class_indices >= 0) & (sides.min(axis=1, initial=np.inf) > 0) & (sides.prod(axis=1) >= SMALLEST)
+    kept = (class_indices >= 0) & _is_solid(sides)
     boxes, sides, class_indices = boxes[kept], sides[kept], class_indices[kept]
     if not len(boxes):
         return targets
@@ -115,12 +115,26 @@ def cells_owned(
     boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
     owned = np.zeros(len(boxes), np.int64)
     sides = boxes[:, 2:] - boxes[:, :2]
-    kept = np.flatnonzero((sides.min(axis=1, initial=np.inf) > 0) & (sides.prod(axis=1) >= SMALLEST))
+    kept = np.flatnonzero(_is_solid(sides))
     shape = grid_shape(width, height, options.stride)
     winner = _last_writer(boxes[kept], _covered_side(sides[kept], options), shape, options.stride)
     counts = np.bincount(winner[winner >= 0], minlength=len(kept))
     owned[kept] = counts[: len(kept)]
     return owned
+
+
+def covered_rectangles(
+    boxes_xyxy: FloatArray, options: GroundTruthOptions = DEFAULT_OPTIONS
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """First and last corners [n,2] of what boxes [n,4] cover, and which have an area and are written [n]."""
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    centres, covered = (boxes[:, :2] + boxes[:, 2:]) / 2, _covered_side(sides, options)
+    return centres - covered / 2, centres + covered / 2, _is_solid(sides)
+
+
+def _is_solid(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return np.asarray((sides.min(axis=1, initial=np.inf) > 0) & (sides.prod(axis=1) >= SMALLEST))
 
 
 def _covered_side(sides: npt.NDArray[np.float64], options: GroundTruthOptions) -> npt.NDArray[np.float64]:
