@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from periscope_cli import dataset_reports, datasets, devices, jobs, models
+from periscope_cli import dataset_reports, datasets, devices, jobs, keys, models
 from periscope_cli.failures import EXIT_CODES
 from periscope_cli.models import ModelReference
 
@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(commands, everywhere)
     _add_devices(commands, everywhere)
     _add_tokens(commands, everywhere)
+    _add_keys(commands, everywhere)
     return parser
 
 
@@ -208,6 +209,9 @@ def _add_models(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
         "model", metavar="MODEL[@alias|:version]", type=model_reference, help="default: @latest"
     )
     pull.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: MODEL-VERSION.zip")
+    pull.add_argument(
+        "--for-device", metavar="DEVICE", help="also write FILE.release.json, for this robot's USB stick"
+    )
 
 
 def _add_devices(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
@@ -236,3 +240,32 @@ def _add_tokens(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
     create.add_argument("--device", metavar="ID", help="for the role device: which robot")
     revoke = _add(actions, shared, "revoke", devices.run_revoke_token, "make a token worthless")
     revoke.add_argument("token_id", metavar="ID")
+
+
+def _add_keys(commands: Subcommands, shared: argparse.ArgumentParser) -> None:
+    added = _add(commands, shared, "keys", None, "make and rotate the keys that sign releases (offline)")
+    actions = added.add_subparsers(metavar="ACTION", required=True)
+    init = _add(
+        actions, shared, "init", keys.run_init, "root keys, a release key and the first root document"
+    )
+    init.add_argument("folder", metavar="DIR", type=Path)
+    init.add_argument("--root-keys", type=count, default=1, metavar="N", help="how many (default: 1)")
+    init.add_argument("--threshold", type=count, default=1, metavar="N", help="how many of them must sign")
+    sign = _add(actions, shared, "sign-root", keys.run_sign_root, "sign a root document with one more key")
+    sign.add_argument("root", metavar="ROOT.json", type=Path)
+    sign.add_argument("--key", required=True, metavar="KEY.pem", type=Path)
+    rotate = _add(
+        actions, shared, "rotate", keys.run_rotate, "the next root document, with a new release key"
+    )
+    rotate.add_argument("root", metavar="ROOT.json", type=Path, help="the newest")
+    rotate.add_argument(
+        "--key", action="append", required=True, metavar="KEY.pem", type=Path, help="a root key; repeat it"
+    )
+    rotate.add_argument("--release-key", metavar="FILE", type=Path, help="where the new release key goes")
+    rotate.add_argument(
+        "--new-root-key", action="append", default=[], metavar="FILE", type=Path,
+        help="make this root key in place of the old ones; may be repeated",
+    )  # fmt: skip
+    rotate.add_argument("--threshold", type=count, metavar="N", help="default: as before")
+    rotate.add_argument("--revoke", action="store_true", help="the old release keys sign no more")
+    rotate.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: root-N.json beside it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from argparse import Namespace
 from dataclasses import dataclass
@@ -71,13 +72,33 @@ def run_show(session: Session, arguments: Namespace) -> None:
 
 def run_pull(session: Session, arguments: Namespace) -> None:
     """``periscope pull``."""
+    release = _release_for(session, arguments.for_device) if arguments.for_device else None
     version = find_version(session, arguments.model)
     number, offered = version["version"], version["zip"]
     name = arguments.model.model
     target: Path = arguments.output or Path(f"{name}-{number}.zip")
+    if release is not None:
+        _require_released(release, arguments.for_device, version)
     pull(session, name, version, target)
+    if release is not None:
+        target.with_name(f"{target.name}.release.json").write_text(json.dumps(release) + "\n")
     document = {"model": name, "version": number, "file": str(target), **_zip_facts(offered)}
     session.console.result(document, str(target))
+
+
+def _release_for(session: Session, device: str) -> Document:
+    release: Document = session.registry.get(f"/v1/devices/{device}/release")
+    return release
+
+
+def _require_released(release: Document, device: str, version: Document) -> None:
+    """Raise CommandFailed where the device should have another zip than the one asked for."""
+    told = json.loads(release["release"]["document"])
+    if told["zip"]["sha256"] != version["zip"]["sha256"]:
+        raise CommandFailed(
+            f"{device} should have {told['model']} version {told['version']}; "
+            f"change that with `periscope devices set`, or pull {told['model']}:{told['version']}"
+        )
 
 
 def find_version(session: Session, reference: ModelReference) -> Document:

@@ -15,6 +15,7 @@ import requests
 from periscope_cli.connection import Connection
 from periscope_embedded.child import ChildSpec
 from periscope_embedded.home import SERVICES, Home
+from periscope_embedded.release_keys import release_keys
 from periscope_embedded.seaweedfs import HOST, SeaweedFS, free_ports
 from periscope_embedded.settings import Settings
 from periscope_embedded.supervisor import Supervisor, ignore_signals
@@ -184,6 +185,7 @@ def _service_specs(
             "PERISCOPE_SERVICE": name,
             "PERISCOPE_BIND": url.removeprefix("http://"),
             "PERISCOPE_WORK_DIR": str(folder),
+            **(release_keys(home.path("keys")) if name == "registry" else {}),
         }
         stop_timeout_s = TRAINING_STOP_TIMEOUT_S if name == "training" else ChildSpec.stop_timeout_s
         patience = ("--graceful-timeout", f"{stop_timeout_s - GUNICORN_MARGIN_S:.0f}")

@@ -42,6 +42,7 @@ class FakeServices:
         self.keys: dict[str, str] = {}
         self.publication_states: list[dict[str, Any]] = []
         self.zip = bytes(range(256)) * 400
+        self.released_sha256 = self.zip_sha256
         self.export_forms: list[str] = []
         self.cut_download_at: int | None = None
         self.answer_503 = self.answer_503_to_ingests = 0
@@ -50,6 +51,11 @@ class FakeServices:
     @property
     def zip_sha256(self) -> str:
         return hashlib.sha256(self.zip).hexdigest()
+
+    def release_for(self, device: str) -> dict[str, Any]:
+        """An unsigned likeness; the command line looks at the zip only."""
+        told = {"device": device, "model": "m", "version": 3, "zip": {"sha256": self.released_sha256}}
+        return {"release": {"document": json.dumps(told), "signature": "s", "key_id": "k"}, "roots": []}
 
     def bodies(self, method: str, path: str) -> list[Any]:
         """What was sent there."""
@@ -120,6 +126,7 @@ class Routes:
             ("GET", r"/v1/models/m/aliases/latest", lambda *_: ok({"version": 3})),
             ("GET", r"/v1/models/m/versions/3", self.version),
             ("GET", r"/v1/models/m/versions/3/zip", self.redirect_to_zip),
+            ("GET", r"/v1/devices/([^/]+)/release", lambda _, __, device: ok(services.release_for(device))),
             ("PUT", r"/v1/devices/([^/]+)", lambda _, body, device: ok({"device": device, **body})),
             ("POST", r"/v1/tokens", lambda _, body: ok({"id": ulid(9), "token": "psc_new", **body})),
             ("DELETE", r"/v1/tokens/([^/]+)", lambda *_: (204, None, {})),
