@@ -14,7 +14,7 @@ from typing import Any
 from periscope import keys
 from periscope.store import ObjectMissing, ObjectStore
 
-FORM = 1
+FORM = 2
 """Raised when what is noted changes its meaning."""
 
 Record = dict[str, Any]

@@ -18,6 +18,8 @@ from typing import IO, Any
 from periscope.blobs import BlobRef
 
 SHARD_BYTES = 256 << 20
+NAMES_OF_ONE_BEGINNING = 32
+"""One name of so many may begin a shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +62,24 @@ class ShardFile:
     entries: list[IndexEntry]
 
 
-def plan_shards(sizes: Iterable[int], shard_bytes: int = SHARD_BYTES) -> list[range]:
+def plan_shards(sizes: Iterable[int], names: Sequence[str], shard_bytes: int = SHARD_BYTES) -> list[range]:
     """Which pictures go into which shard: as many as it takes to fill ``shard_bytes``, at least one.
 
-    ``sizes`` are what each picture takes, see ``shard_member_bytes``.
+    ``sizes`` are what each picture takes, see ``shard_member_bytes``. One name of 32 begins a new shard
+    where the one before is half full: behind a picture that came or went, shards are soon those there were.
     """
     plan, start, filled, end = [], 0, 0, 0
-    for number, size_bytes in enumerate(sizes):
-        if filled >= shard_bytes:
+    for number, (size_bytes, name) in enumerate(zip(sizes, names, strict=True)):
+        if filled >= shard_bytes or (filled >= shard_bytes / 2 and _begins_shard(name)):
             plan.append(range(start, number))
             start, filled = number, 0
         filled += size_bytes
         end = number + 1
     return [*plan, range(start, end)] if end else []
+
+
+def _begins_shard(name: str) -> bool:
+    return hashlib.sha256(name.encode()).digest()[0] % NAMES_OF_ONE_BEGINNING == 0
 
 
 def shard_member_bytes(picture: Picture) -> int:

@@ -77,7 +77,9 @@ class _Writing:
             for key in split.keys
             for picture in pictures_of(split.files, [key], self.scratch)
         )
-        parts = enumerate(split.keys[part.start : part.stop] for part in plan_shards(sizes, self.shard_bytes))
+        parts = enumerate(
+            split.keys[part.start : part.stop] for part in plan_shards(sizes, split.keys, self.shard_bytes)
+        )
         index_path, shards, done = self.scratch / f"{self.name}.index", [], 0
         with index_path.open("wb") as index:
             for record in in_order(partial(self._shard, split), parts, AT_ONCE, AT_ONCE):

@@ -33,7 +33,9 @@ def pictures(folder: Path, count: int, size_bytes: int = 3000) -> list[Picture]:
 def shards_of(made: list[Picture], folder: Path, shard_bytes: int) -> tuple[list[bytes], list[IndexEntry]]:
     shards = [
         write_shard([made[place] for place in part], folder / f"train-{number}.tar", number)
-        for number, part in enumerate(plan_shards(map(shard_member_bytes, made), shard_bytes))
+        for number, part in enumerate(
+            plan_shards(map(shard_member_bytes, made), [p.key for p in made], shard_bytes)
+        )
     ]
     for shard in shards:
         assert shard.ref == hash_file(shard.path)
@@ -97,3 +99,17 @@ def test_an_index_is_read_page_by_page(index: Index) -> None:
 def test_an_index_of_nothing_is_empty() -> None:
     assert Index(b"").after(None, 5) == []
     assert Index(b"").find("a") is None
+
+
+def test_behind_a_picture_that_came_the_shards_are_soon_the_same() -> None:
+    names = [f"{number:05d}" for number in range(2000)]
+    with_one_more = [*names[:100], "00099-b", *names[100:]]
+
+    old, new = (
+        {tuple(keys[part.start : part.stop]) for part in plan_shards([1000] * len(keys), keys, 200_000)}
+        for keys in (names, with_one_more)
+    )
+
+    assert len(old) >= 10
+    assert len(new - old) <= 3
+    assert all(100 <= len(part) <= 201 for part in sorted(new)[:-1])
