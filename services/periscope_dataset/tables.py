@@ -17,8 +17,8 @@ from periscope.store import ObjectStore
 from periscope_dataset.boxes import BOX, Table, load_table
 
 CACHE_BYTES = 128 << 20
-ROW_BYTES = 250
-"""What a picture's key, name and hash take in memory, about."""
+ROW_BYTES = 200
+"""What a picture's key and hash take in memory, about."""
 
 Manifest = Mapping[str, Any]
 
@@ -32,7 +32,6 @@ class SplitTable:
     """All pictures of a split in order of their keys, and their boxes by picture and line."""
 
     keys: list[str]
-    filenames: list[str]
     sha256: list[str]
     sizes: npt.NDArray[np.int32]
     """[n,2]: width and height in pixels."""
@@ -44,11 +43,6 @@ class SplitTable:
     def size_bytes(self) -> int:
         """What it takes in memory, about."""
         return ROW_BYTES * len(self.keys) + self.sizes.nbytes + self.boxes.nbytes
-
-    def box_range(self, number: int) -> slice:
-        """The rows of a picture."""
-        first, last = np.searchsorted(self.boxes["picture"], [number, number + 1])
-        return slice(int(first), int(last))
 
 
 class Tables:
@@ -104,5 +98,5 @@ def without_small(table: Table, smallest_px: float) -> tuple[Table, npt.NDArray[
 def _table(content: tuple[str, str], index: bytes, boxes: Table) -> SplitTable:
     entries = [json.loads(line) for line in index.splitlines()]
     sizes = np.array([(entry["width"], entry["height"]) for entry in entries], np.int32).reshape(-1, 2)
-    names, files, hashes = ([entry[name] for entry in entries] for name in ("key", "filename", "sha256"))
-    return SplitTable(names, files, hashes, sizes, boxes, content)
+    names, hashes = ([entry[name] for entry in entries] for name in ("key", "sha256"))
+    return SplitTable(names, hashes, sizes, boxes, content)

@@ -122,7 +122,7 @@ def test_counts_agree_with_the_grid_that_training_is_given(house: House, stride:
     seen = look_at_boxes(table.boxes, table.sizes, manifest["options"], (64, 48), stride)
 
     for number in range(6):
-        rows = table.box_range(number)
+        rows = table.boxes["picture"] == number
         boxes = table.boxes["xyxy"][rows][::-1]
         # A class of its own for each box: a box survives where its channel is not empty.
         targets = encode_targets(boxes, np.arange(12), 64, 48, 12, truth)
