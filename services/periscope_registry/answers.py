@@ -79,11 +79,14 @@ def alias_response(model: str, document: Document) -> AliasResponse:
     return AliasResponse(model=model, **described(document.body, "alias", "version", "history", *_TIMES))
 
 
-def device_response(document: Document, state: Mapping[str, Any]) -> DeviceResponse:
-    """A device with the last that was heard of it."""
+def device_response(document: Document, wish: Mapping[str, Any], state: Mapping[str, Any]) -> DeviceResponse:
+    """A device, what it should have, and the last that was heard of it."""
     reports = state.get("reports") or [None]
     return DeviceResponse(
-        **described(document.body, "device", "model", "alias", "version", *_TIMES),
+        **described(document.body, "device", *_TIMES),
+        **wish,
+        group=document.body.get("group"),
+        follows_group=document.body["model"] is None,
         last_contact_at=state.get("last_contact_at"),
         last_report=reports[-1],
         inventory=state.get("inventory"),

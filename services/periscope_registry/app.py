@@ -38,6 +38,9 @@ from periscope_registry.catalogue import KIND, Catalogue
 from periscope_registry.device_routes import agent_routes, device_routes, token_routes
 from periscope_registry.devices import Devices
 from periscope_registry.download_routes import download_routes
+from periscope_registry.enrolment import Enrolment
+from periscope_registry.group_routes import enrolment_routes, group_routes
+from periscope_registry.groups import Groups
 from periscope_registry.publishing import Publisher
 from periscope_registry.release_routes import release_routes
 from periscope_registry.releases import Releases
@@ -46,6 +49,7 @@ from periscope_registry.routes import Api, alias_routes, model_routes, version_r
 from periscope_registry.rules import (
     Busy,
     Changed,
+    IllegalMove,
     NoReleaseKey,
     NotYours,
     OutOfRange,
@@ -73,6 +77,7 @@ def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
     tokens = Tokens(documents, settings.admin_token)
     catalogue = Catalogue(documents, versions)
     aliases = Aliases(documents, catalogue.manifests)
+    groups = Groups(documents)
     releases, roots = Releases(documents, settings.release_key), Roots(documents)
     api = Api(
         settings=settings,
@@ -80,7 +85,9 @@ def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
         catalogue=catalogue,
         publisher=Publisher(store, documents, versions, catalogue.manifests, settings.scratch_dir),
         aliases=aliases,
-        devices=Devices(documents, catalogue, aliases, settings.poll_interval_s, releases, roots),
+        devices=Devices(documents, catalogue, aliases, settings.poll_interval_s, releases, roots, groups),
+        groups=groups,
+        enrolment=Enrolment(documents, tokens),
         roots=roots,
         tokens=tokens,
     )
@@ -94,7 +101,7 @@ def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
     install_idempotency(app, documents)
     for routes in (model_routes, version_routes, alias_routes, download_routes):
         app.register_api(routes(api))
-    for routes in (device_routes, agent_routes, release_routes, token_routes):
+    for routes in (device_routes, agent_routes, release_routes, token_routes, group_routes, enrolment_routes):
         app.register_api(routes(api))
     _answer_errors(app)
     return app
@@ -118,6 +125,7 @@ def _answer_errors(app: Flask) -> None:
         Changed: PreconditionFailedProblem,
         Conflict: ConflictProblem,
         NoReleaseKey: ConflictProblem,
+        IllegalMove: ConflictProblem,
         IncompleteUpload: ConflictProblem,
         Busy: Unavailable,
     }

@@ -60,10 +60,10 @@ def device_routes(api: Api) -> APIBlueprint:
     @requires("editor")
     def put_device(path: DevicePath, body: DeviceRequest) -> Response:
         """Register a device, or change what it should have."""
-        wish = Wish(body.model, body.alias, body.version)
+        wish = Wish(body.model, body.alias, body.version, body.group, body.activation)
         document, is_new = api.devices.wish(path.device, wish, expect)
         return answer(
-            device_response(document, api.devices.state(document)),
+            device_response(document, api.devices.wish_of(document), api.devices.state(document)),
             HTTPStatus.CREATED if is_new else HTTPStatus.OK,
             ETag=quoted(document.etag),
         )
@@ -76,7 +76,10 @@ def device_routes(api: Api) -> APIBlueprint:
             api.devices.list(), query.page_size, query.page_token, lambda document: document.id
         )
         states = api.devices.states()
-        items = [device_response(document, states.get(document.id, {})) for document in chosen]
+        items = [
+            device_response(document, api.devices.wish_of(document), states.get(document.id, {}))
+            for document in chosen
+        ]
         return answer(DeviceList(items=items, next_page_token=token))
 
     @routes.get("/v1/devices/<device>", responses={HTTPStatus.OK: DeviceResponse})
@@ -84,7 +87,7 @@ def device_routes(api: Api) -> APIBlueprint:
     def get_device(path: DevicePath) -> Response:
         """A device; its ETag is what ``If-Match`` takes."""
         document = api.devices.get(path.device)
-        body = device_response(document, api.devices.state(document))
+        body = device_response(document, api.devices.wish_of(document), api.devices.state(document))
         return answer(body, ETag=quoted(document.etag))
 
     @routes.get("/v1/devices/<device>/reports", responses={HTTPStatus.OK: ReportList})

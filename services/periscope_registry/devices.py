@@ -16,7 +16,9 @@ from periscope.documents import Body, Conflict, Document, DocumentMissing, Docum
 from periscope.ids import new_id
 from periscope_registry.aliases import Aliases, Precondition
 from periscope_registry.catalogue import Catalogue, find_by_name
+from periscope_registry.groups import FLEET, WISH, Groups
 from periscope_registry.releases import Releases, release_content
+from periscope_registry.rollout_rules import RUNNING
 from periscope_registry.roots import Roots
 from periscope_registry.rules import (
     Changed,
@@ -38,9 +40,12 @@ CONTACT_INTERVAL_S = 60.0
 class Wish:
     """What a device should have: an alias's version, or one version for good."""
 
-    model: str
+    model: str | None
+    """None: what its group should have."""
     alias: str | None
     version: int | None
+    group: str | None = None
+    activation: str = "now"
 
 
 class Devices:
@@ -54,6 +59,7 @@ class Devices:
         poll_interval_s: int,
         releases: Releases,
         roots: Roots,
+        groups: Groups,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._documents = documents
@@ -62,13 +68,14 @@ class Devices:
         self._poll_interval_s = poll_interval_s
         self._releases = releases
         self._roots = roots
+        self._groups = groups
         self._monotonic = monotonic
         self._contacts: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def get(self, device: str) -> Document:
         """Raises Unknown."""
-        found = self._find(device)
+        found = self.find(device)
         if found is None:
             raise Unknown(f"there is no device {device!r}; PUT /v1/devices/{device} registers it")
         return found
@@ -95,10 +102,16 @@ class Devices:
             Unfit: the model or the version does not exist. An alias may come later.
             Changed: the precondition does not hold, or another was faster.
         """
-        self._require_model(wish)
+        if wish.model is not None:
+            self.require_model(wish.model, wish.version)
+        elif self._groups.find(wish.group or FLEET) is None:
+            message = (
+                f"give a model, or say first by PUT /v1/device-groups/{wish.group or FLEET} what all have"
+            )
+            raise Unfit("/model", message)
         now = to_rfc3339(utc_now())
         change: Body = {**asdict(wish), "updated_at": now}
-        present = self._find(device)
+        present = self.find(device)
         expect(None if present is None else present.etag)
         try:
             if present is not None:
@@ -113,14 +126,14 @@ class Devices:
     def desired(self, device: str) -> Body:
         """What the device is told. Raises Unknown."""
         found = self.get(device)
-        wish = found.body
+        wish = self.wish_of(found)
         model = self._catalogue.get(wish["model"])
         number = wish["version"]
         if number is None:
             number = self._aliases.get(model, wish["alias"]).body["version"]
         manifest = self._catalogue.version(model, number)
         desired = desired_document(device, manifest, self._poll_interval_s)
-        content = release_content(device, manifest, self._flavour(found, manifest), "now")
+        content = release_content(device, manifest, self._flavour(found, manifest), wish["activation"])
         return desired | {
             "release": self._releases.release(found.id, content),
             "root_version": self._roots.newest(),
@@ -142,7 +155,9 @@ class Devices:
             if now - self._contacts.get(device, float("-inf")) < CONTACT_INTERVAL_S:
                 return
             self._contacts[device] = now
-        self._change_state(self.get(device), lambda body: body)
+        found = self.get(device)
+        self._change_state(found, lambda body: body)
+        self._reconcile_group_of(found)
 
     def add_reports(self, device: str, reports: Sequence[Body], inventory: Body | None = None) -> int:
         """Keep what a device tells; return how many reports were new. Raises Unknown."""
@@ -157,6 +172,7 @@ class Devices:
         self._change_state(found, add)
         if any(report.get("reason") == "counter" for report in new):
             self._releases.renew(found.id)
+        self._reconcile_group_of(found)
         return len(new)
 
     def _change_state(self, device: Document, change: Callable[[Body], Body]) -> None:
@@ -171,13 +187,46 @@ class Devices:
         inventory = self.state(device).get("inventory") or {}
         return choose_flavour(manifest.get("flavours", {}), inventory.get("tensorrt"))
 
-    def _find(self, device: str) -> Document | None:
+    def wish_of(self, device: Document) -> Body:
+        """Model, alias or version, and activation: its own, or those of its group. Raises Unknown."""
+        own = {"activation": "now", **device.body}
+        if own["model"] is not None:
+            return {name: own[name] for name in WISH}
+        name = own["group"] or FLEET
+        return self._groups.wish_for(self._groups.get(name), own["device"])
+
+    def reports_of(self, group: str) -> dict[str, Sequence[Body]]:
+        """What the devices that follow a group told, by name."""
+
+        def follows(body: Body) -> bool:
+            return body["model"] is None and (body.get("group") or FLEET) == group
+
+        states = self.states()
+        members = self._documents.matching(KIND, follows)
+        return {one.body["device"]: states.get(one.id, {}).get("reports", []) for one in members}
+
+    def reconcile(self, group: Document) -> Document:
+        """Make the step that a rollout is due for."""
+        if group.body["rollout"] is None or group.body["rollout"]["state"] != RUNNING:
+            return group
+        return self._groups.reconcile(group, self.reports_of(group.body["group"]))
+
+    def _reconcile_group_of(self, device: Document) -> None:
+        if device.body["model"] is not None:
+            return
+        group = self._groups.find(device.body.get("group") or FLEET)
+        if group is not None:
+            self.reconcile(group)
+
+    def find(self, device: str) -> Document | None:
+        """The device, or None."""
         return find_by_name(self._documents, KIND, device)
 
-    def _require_model(self, wish: Wish) -> None:
+    def require_model(self, name: str, version: int | None) -> None:
+        """Raise Unfit where there is no such model or version."""
         try:
-            model = self._catalogue.get(wish.model)
+            model = self._catalogue.get(name)
         except Unknown as error:
             raise Unfit("/model", str(error)) from error
-        if wish.version is not None and self._catalogue.manifests.get(model.id, wish.version) is None:
-            raise Unfit("/version", f"the model {wish.model!r} has no version {wish.version}")
+        if version is not None and self._catalogue.manifests.get(model.id, version) is None:
+            raise Unfit("/version", f"the model {name!r} has no version {version}")

@@ -54,8 +54,12 @@ def download_routes(api: Api) -> APIBlueprint:
 def _require_own(api: Api, model: str) -> None:
     """A device gets the zips of its own model. Raises NotYours, Unknown."""
     principal = current_principal()
-    if principal.role == "device" and api.devices.get(str(principal.device_id)).body["model"] != model:
+    if principal.role == "device" and _model_of(api, str(principal.device_id)) != model:
         raise NotYours(f"the device {principal.device_id!r} should have another model than {model!r}")
+
+
+def _model_of(api: Api, device: str) -> Any:
+    return api.devices.wish_of(api.devices.get(device))["model"]
 
 
 def _redirect(api: Api, manifest: Mapping[str, Any]) -> Response:

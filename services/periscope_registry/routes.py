@@ -42,6 +42,8 @@ from periscope_registry.answers import (
 )
 from periscope_registry.catalogue import Catalogue
 from periscope_registry.devices import Devices
+from periscope_registry.enrolment import Enrolment
+from periscope_registry.groups import Groups
 from periscope_registry.publishing import Publisher
 from periscope_registry.roots import Roots
 from periscope_registry.rules import Unfit, VersionNotes
@@ -62,6 +64,8 @@ class Api:
     devices: Devices
     tokens: Tokens
     roots: Roots
+    groups: Groups
+    enrolment: Enrolment
 
 
 class ModelPath(BaseModel):

@@ -7,6 +7,7 @@ Failures, cut by what the caller can do::
     ├── Unfit          the request names what does not exist or does not fit; ``pointer`` says where
     ├── ZipRefused     the zip is not one that a robot can load; ``reasons`` says everything
     ├── NoReleaseKey   this registry signs nothing
+    ├── IllegalMove    what is asked for does not fit the present state
     ├── Changed        it is no longer what the caller had read: read again, then decide
     ├── NotYours       a device asks for what is not its own
     ├── Busy           too many at once: try again
@@ -60,6 +61,10 @@ class ZipRefused(RegistryError):
 
 class NoReleaseKey(RegistryError):
     """This registry signs nothing."""
+
+
+class IllegalMove(RegistryError):
+    """What is asked for does not fit the present state."""
 
 
 class Changed(RegistryError):

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from periscope.wire.base import RequestModel, ResponseModel
 from periscope.wire.models import MemberResponse, Name, Sha256, ZipResponse
-from periscope.wire.releases import SignedRelease
+from periscope.wire.releases import Activation, SignedRelease
 
 MAX_REPORTS = 50
 """Reports in one request."""
@@ -20,15 +20,19 @@ MAX_REPORTS = 50
 class DeviceRequest(RequestModel):
     """What a device should have: what an alias points to, or one version for good."""
 
-    model: Name
+    model: Name | None = Field(None, description="Left out: what its group, or the whole fleet, should have")
     alias: Name | None = Field(None, description="Default: latest, where no version is given")
     version: int | None = Field(None, ge=1)
+    group: Name | None = Field(None, description="The group that it belongs to")
+    activation: Activation = Field("now", description="For a wish of its own")
 
     @model_validator(mode="after")
     def _choose_one(self) -> Self:
         if self.alias is not None and self.version is not None:
             raise ValueError("give an alias or a version, not both")
-        if self.alias is None and self.version is None:
+        if self.model is None and (self.alias is not None or self.version is not None):
+            raise ValueError("an alias or a version needs a model")
+        if self.model is not None and self.alias is None and self.version is None:
             self.alias = "latest"
         return self
 
@@ -81,6 +85,9 @@ class DeviceResponse(ResponseModel):
     updated_at: str
     last_contact_at: str | None = Field(description="When its token was last used here, to about a minute")
     last_report: dict[str, Any] | None
+    activation: str = "now"
+    group: str | None = None
+    follows_group: bool = Field(False, description="Whether the wish is the group's")
     inventory: dict[str, Any] | None = Field(None, description="What it last told of itself")
 
 
