@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from periscope import blobs, keys
@@ -20,7 +21,9 @@ from periscope.documents import Documents
 from periscope.lease import Lease
 from periscope.store import StoreUnavailable
 from periscope.versions import Versions
+from periscope_dataset.app import create_service
 from periscope_dataset.garbage import LEAST_GRACE_S, AlreadyCollecting, Collected, Collector, named_blobs
+from periscope_dataset.settings import Settings
 from periscope_dataset.worker import IngestWorker
 from tests.fakes import MemoryStore
 from tests.kitti_archives import as_zip, sound_files
@@ -95,7 +98,7 @@ def test_what_is_named_anywhere_stays(place: str) -> None:
     deaths=st.lists(st.integers(0, 60), max_size=3),
     young=st.sets(st.integers(0, 11), max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None)
 def test_after_any_deaths_exactly_what_is_named_or_young_is_left(
     graph: list[tuple[str, set[int]]], deaths: list[int], young: set[int]
 ) -> None:
@@ -343,3 +346,20 @@ def test_an_administrator_collects_over_http(tmp_path: Path) -> None:
     house.call("POST", "/v1/datasets:collect-garbage", 422, json={"grace_hours": 1})
 
     assert (told["dry_run"], told["blobs"], told["waiting"], told["waiting_bytes"]) == (True, 1, 1, 6)
+
+
+def test_garbage_is_collected_unasked_where_the_settings_say_so(tmp_path: Path) -> None:
+    environ = {"PERISCOPE_WORK_DIR": str(tmp_path), "PERISCOPE_COLLECT_GARBAGE_EVERY_H": "24"}
+    settings = Settings.from_environ(environ)
+    store = MemoryStore()
+    put_blob(store, b"pixels")
+    service = create_service(settings, store, "one")
+
+    rest_s = service.workers[-1]._step()
+
+    assert (rest_s, settings.garbage_grace_h) == (24 * 3600, 168)
+    assert keys.UNREFERENCED_BLOBS in store.keys("garbage")
+    # Another replica is at it: the step does nothing, and comes again.
+    assert Lease(Documents(store), "garbage", "other", 60).acquire()
+    assert service.workers[-1]._step() == 24 * 3600
+    assert len(create_service(Settings(tmp_path, None), store, "two").workers) == len(service.workers) - 1
