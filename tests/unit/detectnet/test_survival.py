@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ edges = st.one_of(
 picture = st.lists(st.tuples(edges, edges, edges, edges), max_size=8)
 
 
+@pytest.mark.slow
 @given(st.lists(picture, max_size=5), st.sampled_from([4, 8, 16, 32]))
 @settings(max_examples=300, deadline=None)
 def test_equal_to_the_grid_of_each_picture(

@@ -17,6 +17,8 @@ from detectnet_trainer.session import start_session
 from periscope.wire.jobs import ProgressRequest
 from tests.unit.detectnet_trainer.small_data import NAMES, options, pictures, split_of
 
+pytestmark = pytest.mark.slow
+
 Received = list[tuple[str | None, dict[str, Any]]]
 FIGURES = {"loss_bbox": 1.0, "loss_coverage": 2.0, "digits_map": 0.5, "pooled_map": 0.5, "classes": {}}
 

@@ -28,6 +28,7 @@ def test_after_the_wait_the_newest_state_is_the_answer() -> None:
     assert LongPolls().wait(lambda: next(values), lambda _: False, 0.01) == 1
 
 
+@pytest.mark.slow
 def test_at_most_half_the_threads_wait() -> None:
     polls, done = LongPolls(limit=1), threading.Event()
     waiting = threading.Thread(target=polls.wait, args=(lambda: None, lambda _: done.is_set(), 20))

@@ -93,6 +93,7 @@ def test_what_is_named_anywhere_stays(place: str) -> None:
     assert lost.key not in store.keys("")
 
 
+@pytest.mark.slow
 @given(
     graph=st.lists(st.tuples(st.sampled_from(PLACES), st.sets(st.integers(0, 11), max_size=5)), max_size=8),
     deaths=st.lists(st.integers(0, 60), max_size=3),

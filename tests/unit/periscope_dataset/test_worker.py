@@ -224,6 +224,7 @@ def lease_of(store: MemoryStore, holder: str, ttl_s: float) -> Lease:
     return Lease(Documents(store), "work", holder, ttl_s)
 
 
+@pytest.mark.slow
 def test_a_held_lease_is_renewed_while_the_work_lasts(memory_store: MemoryStore) -> None:
     held = HeldLease.take(lease_of(memory_store, "one", 0.4), 0.4)
     assert held is not None

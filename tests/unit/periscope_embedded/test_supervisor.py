@@ -25,6 +25,8 @@ from tests.unit.periscope_embedded.dummies import (
     spec,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
