@@ -85,7 +85,7 @@ chaos: $(INSTALLED) ## 15 minutes of load while processes are killed and paused;
 
 lock: ## Compile requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
-	    pyproject.toml --extra embedded --extra bootstrap --group dev -o requirements.lock
+	    pyproject.toml --extra embedded --extra upkeep --group dev -o requirements.lock
 
 clean: ## Remove caches and the embedded default's data (.periscope), not .venv
 	@rm -rf .periscope .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,6 +17,27 @@ TRAINER_CHANGES = (keys.documents_prefix("checkpoints"),)
 """Read, and changed by conditional writes: what makes an epoch count."""
 
 
+def services_policy(bucket: str) -> dict[str, Any]:
+    """The services' key as an S3 policy document: all objects of one bucket, none of its settings."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            _allow(
+                [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:AbortMultipartUpload",
+                    "s3:ListMultipartUploadParts",
+                ],
+                bucket,
+                ("",),
+            ),
+            {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]},
+        ],
+    }
+
+
 def trainer_policy(bucket: str) -> dict[str, Any]:
     """The training program's key as an S3 policy document, for MinIO and AWS alike."""
     return {

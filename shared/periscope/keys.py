@@ -35,9 +35,13 @@ def blob(sha256: str) -> str:
     return f"{BLOBS}{sha256[:2]}/{sha256}"
 
 
+UPLOADS = "uploads/"
+"""What clients upload."""
+
+
 def upload(upload_id: str) -> str:
     """What a client uploads, before the service has looked at it."""
-    return f"uploads/{upload_id}"
+    return f"{UPLOADS}{upload_id}"
 
 
 INGESTS = "ingests/"
@@ -83,9 +87,11 @@ def removed_version(kind: str, owner_id: str, number: int) -> str:
     return f"{removed_versions_prefix(kind, owner_id)}{number:0{VERSION_DIGITS}d}"
 
 
-UNREFERENCED_BLOBS = "garbage/unreferenced"
+GARBAGE = "garbage/"
+"""What a collection of garbage notes for itself."""
+UNREFERENCED_BLOBS = f"{GARBAGE}unreferenced"
 """Since when which blobs have been named by nothing."""
-CONDEMNED_BLOBS = "garbage/condemned"
+CONDEMNED_BLOBS = f"{GARBAGE}condemned"
 """Blobs that are being removed at this moment; who writes one of them waits until it is over."""
 
 JOBS = "jobs/"
@@ -148,6 +154,20 @@ def progress_record(job_id: str, step: int) -> str:
     return f"{progress_prefix(job_id)}{step:010d}"
 
 
+PROBES = "probe/"
+"""Scratch objects of the start-up probe."""
+
+
 def probe(name: str) -> str:
     """A scratch object of the start-up probe."""
-    return f"probe/{name}"
+    return f"{PROBES}{name}"
+
+
+def is_passing(key: str) -> bool:
+    """Whether an object is of use to running processes only; a copy of the bucket leaves it out."""
+    return key.startswith((PROBES, GARBAGE, documents_prefix("leases")))
+
+
+def refers(key: str) -> bool:
+    """Whether an object names others by their hashes and keys, and so must not be older than they are."""
+    return key.startswith((ALL_DOCUMENTS, ALL_VERSIONS, "names/", "removed-versions/"))

@@ -28,6 +28,7 @@ from periscope.store import (
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
@@ -66,6 +67,24 @@ class S3Store:
             except ClientError as error:
                 if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
+
+    def expire(self, prefix: str, *, objects_after_days: int, parts_after_days: int) -> None:
+        """Let the store remove what lies below a prefix, by the bucket's one lifecycle rule; others go.
+
+        Raises:
+            StoreUnavailable: the store refuses.
+        """
+        rule: LifecycleRuleTypeDef = {
+            "ID": prefix,
+            "Status": "Enabled",
+            "Filter": {"Prefix": prefix},
+            "Expiration": {"Days": objects_after_days},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": parts_after_days},
+        }
+        with _translated(prefix):
+            self._client.put_bucket_lifecycle_configuration(
+                Bucket=self._bucket, LifecycleConfiguration={"Rules": [rule]}
+            )
 
     def get(self, key: str) -> StoredObject:
         """See ObjectStore."""

@@ -18,6 +18,7 @@ LEAST = {
     "image.digest": DIGEST, "trainings.image.digest": DIGEST, "store.endpoint": "http://store:9000",
 }  # fmt: skip
 OPERATOR = "monitoring.coreos.com/v1"
+GATEWAY = "gateway.networking.k8s.io/v1"
 
 Manifest = dict[str, Any]
 

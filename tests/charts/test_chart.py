@@ -17,6 +17,7 @@ from periscope_training.kubernetes_settings import KubernetesSettings
 from tests.charts.rendering import (
     CASES,
     CHART,
+    GATEWAY,
     LEAST,
     OPERATOR,
     HelmRefused,
@@ -53,7 +54,7 @@ def test_helm_finds_nothing_to_say_against_it(case: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_every_object_fits_the_oldest_and_the_newest_kubernetes(case: Path, version: str) -> None:
     for one in rendered(case):
-        if one["apiVersion"] != OPERATOR:
+        if one["apiVersion"] not in (OPERATOR, GATEWAY):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 kubernetes_validate.validate(one, version, strict=True)
@@ -63,6 +64,7 @@ def test_every_object_fits_the_oldest_and_the_newest_kubernetes(case: Path, vers
 def test_every_pod_is_restricted_and_holds_images_by_digest(case: Path) -> None:
     for spec in pod_specs(rendered(case)):
         assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in spec["containers"]:
             inner = container["securityContext"]
             assert (inner["readOnlyRootFilesystem"], inner["allowPrivilegeEscalation"]) == (True, False)
@@ -107,7 +109,33 @@ def test_the_defaults_are_what_they_were() -> None:
     assert now == snapshot.read_text()
 
 
+def bootstrap_environment(objects: Any) -> dict[str, Any]:
+    job = of_kind(objects, "Job")[0]
+    return {entry["name"]: entry for entry in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+
+def parents(objects: Any) -> list[dict[str, str]]:
+    return [parent for route in of_kind(objects, "HTTPRoute") for parent in route["spec"]["parentRefs"]]
+
+
+def training_settings(objects: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(environment(objects, "training")["PERISCOPE_KUBERNETES"])
+    return found
+
+
 SWITCHES: dict[str, Any] = {
+    "bootstrap.enabled=true": lambda o: bootstrap_environment(o)["S3_BUCKET"]["value"] == "periscope" and "PERISCOPE_MAKE_USERS" not in bootstrap_environment(o),
+    "bootstrap.enabled=true,bootstrap.users=minio": lambda o: (
+        bootstrap_environment(o)["PERISCOPE_MAKE_USERS"]["value"] == "minio"
+        and bootstrap_environment(o)["TRAINER_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"] == {"name": "periscope-store-admin", "key": "trainer-access-key-id"}
+        and bootstrap_environment(o)["SERVICES_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"] == {"name": "periscope-store", "key": "access-key-id"}
+    ),
+    "bootstrap.enabled=true,bootstrap.existingSecret=root": lambda o: bootstrap_environment(o)["AWS_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"]["name"] == "root",
+    "bootstrap.enabled=true,bootstrap.image.repository=mine/upkeep": lambda o: pod_specs(tuple(of_kind(o, "Job")))[0]["containers"][0]["image"] == f"mine/upkeep@{LEAST['image.digest']}",
+    "gateway.enabled=true,gateway.name=edge": lambda o: (
+        [route["spec"]["hostnames"] for route in of_kind(o, "HTTPRoute")] == [[f"{s}.periscope.example.org"] for s in SERVICES] and parents(o) == [{"name": "edge"}] * 3
+    ),
+    "gateway.enabled=true,gateway.name=edge,gateway.namespace=out,gateway.listener=https": lambda o: parents(o) == [{"name": "edge", "namespace": "out", "sectionName": "https"}] * 3,
     "store.kind=seaweedfs,store.seaweedfs.digest=" + LEAST["image.digest"]: lambda o: (
         names(o, "StatefulSet") == {"pool-seaweedfs"} and environment(o, "dataset")["S3_ENDPOINT"] == "http://pool-seaweedfs.app.svc:8333"
     ),
@@ -138,6 +166,11 @@ SWITCHES: dict[str, Any] = {
     "image.pullSecrets={pull}": lambda o: all(
         spec["imagePullSecrets"] == [{"name": "pull"}] for spec in pod_specs(tuple(of_kind(o, "Deployment")))
     ),
+    "auth.releaseSecret=signed": lambda o: (
+        environment(o, "registry")["PERISCOPE_RELEASE_KEY_FILE"] == "/etc/periscope/release/release-key.pem"
+        and pod_specs(tuple(of_kind(o, "Deployment", "pool-registry")))[0]["volumes"][0] == {"name": "release", "secret": {"secretName": "signed"}}
+        and "signed" not in json.dumps(of_kind(o, "Deployment", "pool-training"))
+    ),
     "auth.existingSecret=mine": lambda o: '"name": "mine"' in json.dumps(of_kind(o, "Deployment", "pool-training")),
 }  # fmt: skip
 
@@ -160,6 +193,8 @@ def test_a_switch_does_what_it_says(switch: str) -> None:
         ("services.training.replicas=0", "replicas"),
         ("store.endpoint=", "store.endpoint is needed"),
         ("trainings.image.digest=", "trainings.image.digest is needed"),
+        ("bootstrap.users=aws", "users"),
+        ("gateway.enabled=true", "gateway.name is needed"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(setting: str, words: str) -> None:

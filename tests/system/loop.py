@@ -199,10 +199,10 @@ def train(stack: Stack, name: str, version: int) -> Document:
     return ended
 
 
-def publish(stack: Stack, name: str, job: Document) -> Document:
-    """Publish the newest epoch."""
+def publish(stack: Stack, name: str, job: Document, epoch: str = "latest") -> Document:
+    """Publish an epoch."""
     client, key = stack.client("training"), keyed()
-    path = f"/v1/jobs/{job['id']}/epochs/latest:publish"
+    path = f"/v1/jobs/{job['id']}/epochs/{epoch}:publish"
     wish = {"model": name, "aliases": ["latest"]}
     publication = persist(lambda: client.post(path, json=wish, headers=key))
     ended = wait_ended(client, f"/v1/publications/{publication['id']}")

@@ -23,6 +23,10 @@
 - {name: PERISCOPE_MAX_CONCURRENT_JOBS, value: {{ $root.Values.trainings.maxConcurrentJobs | quote }}}
 - {name: PERISCOPE_KUBERNETES, value: {{ include "periscope.trainings" $root | fromYaml | toJson | quote }}}
 {{- end }}
+{{- if and (eq .name "registry") $root.Values.auth.releaseSecret }}
+- {name: PERISCOPE_RELEASE_KEY_FILE, value: /etc/periscope/release/release-key.pem}
+- {name: PERISCOPE_ROOT_FILE, value: /etc/periscope/release/root-1.json}
+{{- end }}
 {{- range $name, $value := (index $root.Values.services .name).env }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}

@@ -5,7 +5,9 @@ apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: {{ $full }}
-  labels: {app.kubernetes.io/name: {{ .name }}}
+  labels:
+    app.kubernetes.io/name: {{ .name }}
+    {{- include "periscope.labels" .root | nindent 4 }}
 spec:
   {{- if not .root.Values.autoscaling.enabled }}
   replicas: {{ $own.replicas }}
@@ -60,7 +62,13 @@ spec:
           volumeMounts:
             - {name: work, mountPath: /work}
             - {name: tmp, mountPath: /tmp}
+            {{- if and (eq .name "registry") .root.Values.auth.releaseSecret }}
+            - {name: release, mountPath: /etc/periscope/release, readOnly: true}
+            {{- end }}
       volumes:
+        {{- if and (eq .name "registry") .root.Values.auth.releaseSecret }}
+        - {name: release, secret: {secretName: {{ .root.Values.auth.releaseSecret }}}}
+        {{- end }}
         - {name: work, emptyDir: {sizeLimit: {{ $own.scratch }}}}
         - {name: tmp, emptyDir: {sizeLimit: 1Gi}}
 ---
