@@ -1,18 +1,24 @@
-"""``python -m periscope_upkeep bootstrap|backup|restore|verify``, for the bucket that ``S3_*`` names."""
+"""``python -m periscope_upkeep bootstrap|identities|backup|restore|verify``, for the bucket of ``S3_*``."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from periscope.s3 import S3Store
-from periscope.settings import SettingsError
+from periscope.settings import SettingsError, required
 from periscope.store import StoreError
 from periscope_upkeep.backup import Backup, BackupUnusable, BucketTaken, Done
+from periscope_upkeep.identities import identities
+from periscope_upkeep.settings import BootstrapSettings, UserKey
 
+RETRY_EVERY_S = 2.0
 FAILED, UNUSABLE, UNAVAILABLE, BAD_SETTINGS = 1, 65, 69, 78
 EXIT_CODES: dict[type[Exception], int] = {
     SettingsError: BAD_SETTINGS,
@@ -27,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The grammar."""
     parser = argparse.ArgumentParser(prog="periscope_upkeep", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser("bootstrap", help="make the bucket, its lifecycle, and on MinIO the users")
+    start = commands.add_parser("bootstrap", help="make the bucket, its lifecycle, and on MinIO the users")
+    start.add_argument("--patience-s", type=float, default=0, help="try again for so long; default: never")
+    commands.add_parser("identities", help="print SeaweedFS's s3.json for the keys SERVICES_* and TRAINER_*")
     for name, words in (
         ("backup", "copy the bucket into a folder; it may be in use"),
         ("restore", "bring the newest copy into an empty bucket; stop the services first"),
@@ -42,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = build_parser().parse_args(arguments)
     try:
         if chosen.command == "bootstrap":
-            return _bootstrap()
+            return _bootstrap(chosen.patience_s)
+        if chosen.command == "identities":
+            print(json.dumps(_identities(os.environ), indent=2), flush=True)
+            return 0
         print(_told(_run(chosen.command, Backup(chosen.folder))), flush=True)
     except tuple(EXIT_CODES) as error:
         print(f"periscope_upkeep {chosen.command}: {error}", file=sys.stderr)
@@ -57,18 +68,27 @@ def _run(command: str, backup: Backup) -> Done:
     return backup.save(store) if command == "backup" else backup.restore(store)
 
 
-def _bootstrap() -> int:
+def _identities(environ: Mapping[str, str]) -> dict[str, Any]:
+    services = UserKey.from_environ(environ, "SERVICES")
+    return identities(required(environ, "S3_BUCKET"), services, UserKey.from_environ(environ, "TRAINER"))
+
+
+def _bootstrap(patience_s: float) -> int:
     # The MinIO SDK is needed here alone; copies are made without it.
     from periscope_upkeep.bootstrap import bootstrap
     from periscope_upkeep.minio_users import UsersRefused
-    from periscope_upkeep.settings import BootstrapSettings
 
-    try:
-        bootstrap(BootstrapSettings.from_environ(os.environ), lambda text: print(text, flush=True))
-    except UsersRefused as error:
-        print(f"periscope_upkeep bootstrap: {error}", file=sys.stderr)
-        return UNAVAILABLE
-    return 0
+    settings, deadline = BootstrapSettings.from_environ(os.environ), time.monotonic() + patience_s
+    while True:
+        try:
+            bootstrap(settings, lambda text: print(text, flush=True))
+        except (StoreError, UsersRefused) as error:
+            print(f"periscope_upkeep bootstrap: {error}", file=sys.stderr, flush=True)
+            if time.monotonic() >= deadline:
+                return UNAVAILABLE
+            time.sleep(RETRY_EVERY_S)
+        else:
+            return 0
 
 
 def _told(done: Done) -> str:

@@ -163,6 +163,7 @@ SWITCHES: dict[str, Any] = {
     "trainings.gpuResource=nvidia.com/mig-1g.10gb": lambda o: "mig-1g" in environment(o, "training")["PERISCOPE_KUBERNETES"],
     "trainings.runtimeClass=nvidia": lambda o: json.loads(environment(o, "training")["PERISCOPE_KUBERNETES"])["runtime_class"] == "nvidia",
     "trainings.queue=robots": lambda o: json.loads(environment(o, "training")["PERISCOPE_KUBERNETES"])["queue"] == "robots",
+    "trainings.env.NCCL_DEBUG=WARN": lambda o: training_settings(o)["env"] == {"NCCL_DEBUG": "WARN"},
     "image.pullSecrets={pull}": lambda o: all(
         spec["imagePullSecrets"] == [{"name": "pull"}] for spec in pod_specs(tuple(of_kind(o, "Deployment")))
     ),

@@ -53,12 +53,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def needs_node(items: Iterable[pytest.Item]) -> bool:
     """Whether a test asks for the real node."""
-    return any("node_programs" in getattr(item, "fixturenames", ()) for item in items)
+    return _asks_for("node_programs", items)
+
+
+def _asks_for(fixture: str, items: Iterable[pytest.Item]) -> bool:
+    return any(fixture in getattr(item, "fixturenames", ()) for item in items)
 
 
 def wanted_programs(items: Iterable[pytest.Item]) -> Mapping[str, Program]:
     """What has to be built for these tests."""
-    return {**programs.CONTROL_PLANE, **(programs.NODE if needs_node(items) else {})}
+    items = list(items)
+    return {
+        **(programs.CONTROL_PLANE if _asks_for("control_plane_programs", items) else {}),
+        **(programs.NODE if needs_node(items) else {}),
+        **(programs.STORE if _asks_for("minio_program", items) else {}),
+        **(programs.COMPOSE if _asks_for("compose_program", items) else {}),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +79,16 @@ def control_plane_programs() -> Mapping[str, Path]:
 @pytest.fixture(scope="session")
 def node_programs(control_plane_programs: Mapping[str, Path]) -> Mapping[str, Path]:
     return {**control_plane_programs, **programs.ensure(programs.NODE)}
+
+
+@pytest.fixture(scope="session")
+def minio_program() -> Path:
+    return programs.ensure(programs.STORE)["minio"]
+
+
+@pytest.fixture(scope="session")
+def compose_program() -> Path:
+    return programs.ensure(programs.COMPOSE)["compose"]
 
 
 @pytest.fixture

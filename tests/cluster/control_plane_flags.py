@@ -46,6 +46,9 @@ def api_server_flags(folder: Path, etcd_url: str, address: str, port: int, servi
         "audit-log-mode": "blocking",
         "allow-privileged": "true",
         "profiling": "false",
+        # A test may add volumes to Jobs that a deployed service makes (lent_python.py).
+        "feature-gates": "MutatingAdmissionPolicy=true",
+        "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
     }
 
 

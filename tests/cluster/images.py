@@ -20,6 +20,9 @@ PROBE = "localhost/busybox:test"
 LENT_FOLDERS = ("lib", "lib64", "usr")
 """Links to what lent_python.py may mount under /machine; without it they lead nowhere."""
 
+LENT_PYTHON = "/python/bin/python3"
+"""The lent Python, as the program ``python``."""
+
 FOLDERS = ("bin", "tmp", "etc", "proc", "sys", "dev", "run")
 
 
@@ -63,6 +66,7 @@ def busybox_layer(busybox: bytes, commands: Sequence[str]) -> bytes:
         add_file(layer, "etc/passwd", b"root:x:0:0::/:/bin/sh\nprobe:x:1000:1000::/tmp:/bin/sh\n")
         links = {f"bin/{command}": "busybox" for command in {*commands} - {"busybox"}}
         links |= {name: f"machine/{name}" for name in LENT_FOLDERS}
+        links["bin/python"] = LENT_PYTHON
         for name, target in sorted(links.items()):
             link = tarfile.TarInfo(name)
             link.type, link.linkname = tarfile.SYMTYPE, target

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import requests
 
 from periscope.settings import S3Settings
-from tests.cluster.programs import Program, ensure
 from tests.cluster.sandbox import Sandbox, free_ports
 
-MINIO = Program("github.com/minio/minio", module="minio")
 READY_TIMEOUT_S = 60.0
 
 
@@ -21,12 +20,13 @@ class MinioServer:
     admin: S3Settings
 
     @classmethod
-    def start(cls, sandbox: Sandbox, host: str = "127.0.0.1", bucket: str = "periscope") -> MinioServer:
+    def start(
+        cls, sandbox: Sandbox, program: Path, host: str = "127.0.0.1", bucket: str = "periscope"
+    ) -> MinioServer:
         """Start one that ends with the sandbox."""
         (port,) = free_ports(1, host)
         url = f"http://{host}:{port}"
         admin = S3Settings(url, url, bucket, "root-of-tests", "secret-of-root-of-tests")
-        program = ensure({"minio": MINIO})["minio"]
         environ = {
             "MINIO_ROOT_USER": admin.access_key_id,
             "MINIO_ROOT_PASSWORD": admin.secret_access_key,

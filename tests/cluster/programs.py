@@ -70,6 +70,11 @@ NODE: Mapping[str, Program] = {
     for name in ("kubelet", "kube-proxy")
 } | {"dns": Program("periscope/tests/cluster/programs/dns", module="dns")}
 
+STORE: Mapping[str, Program] = {"minio": Program("github.com/minio/minio", module="minio")}
+COMPOSE: Mapping[str, Program] = {
+    "compose": Program("periscope/tests/cluster/programs/compose", module="compose")
+}
+
 
 class ProgramsMissing(Exception):
     """A program is neither there nor can it be built; the text says what to install or what Go said."""
@@ -147,7 +152,7 @@ def build(wanted: Mapping[str, tuple[str, Path]], folder: str) -> None:
     """
     go = shutil.which("go")
     if go is None:
-        raise ProgramsMissing(f"{', '.join(wanted)}: install Go 1.24 or newer, or set KUBEBUILDER_ASSETS")
+        raise ProgramsMissing(f"{', '.join(wanted)}: install Go 1.25 or newer, or set KUBEBUILDER_ASSETS")
     for name, (package, destination) in wanted.items():
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=destination.parent) as part:

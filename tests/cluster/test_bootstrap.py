@@ -45,9 +45,9 @@ def bootstrap(server: S3Settings, **changes: str) -> subprocess.CompletedProcess
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[MinioServer]:
+def server(minio_program: Path) -> Iterator[MinioServer]:
     with Sandbox() as sandbox:
-        server = MinioServer.start(sandbox)
+        server = MinioServer.start(sandbox, minio_program)
         done = bootstrap(server.admin)
         assert done.returncode == 0, done.stderr
         yield server

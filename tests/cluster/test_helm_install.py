@@ -1,10 +1,15 @@
-"""The chart on the real node: images built from docker/, the store a real S3 server outside the cluster."""
+"""The chart on the real node, from `helm install` to a robot with a model, and on to `helm uninstall`.
+
+Images are built from docker/; the store is a real MinIO outside the cluster, made ready by the chart's own Job. Trainings are
+real Jobs of the deployed service, on the CPU; their Python is lent (lent_python.py) in place of an image of gigabytes.
+"""
 
 from __future__ import annotations
 
-import time
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,132 +17,123 @@ import pytest
 from kubernetes import client
 
 from periscope.client import ServiceClient
-from periscope.s3 import S3Store
-from periscope_embedded.seaweedfs import SeaweedFS
+from periscope_embedded.robot import AGENT
+from tests.cluster.chart_release import APP, BUCKET, TRAININGS, Release, installed
 from tests.cluster.cluster import Cluster
-from tests.cluster.lent_python import forwarded
+from tests.cluster.minio_server import MinioServer
 from tests.cluster.pretend_node import wait_for
-from tests.cluster.services_image import TAG, services_image
+from tests.cluster.sandbox import Sandbox
 from tests.kitti_archives import as_tar, sound_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-CHART = Path(__file__).resolve().parents[2] / "charts" / "periscope"
-APP, TRAININGS, TOKEN = "periscope-app", "periscope-app-trainings", "token-of-the-test"
-ABSENT = "sha256:" + "0" * 64
 SERVICES = ("dataset", "training", "registry")
-
-
-@dataclass(frozen=True)
-class Installed:
-    """The chart, up."""
-
-    cluster: Cluster
-    store: S3Store
-    values: list[str]
-
-    def service(self, name: str) -> ServiceClient:
-        core = client.CoreV1Api(self.cluster.api())
-        address = core.read_namespaced_service(f"pool-{name}", APP).spec.cluster_ip
-        return ServiceClient(f"http://{address}:8000", TOKEN)
-
-    def training_jobs(self) -> list[Any]:
-        return list(client.BatchV1Api(self.cluster.api()).list_namespaced_job(TRAININGS).items)
-
-
-def image_digest(cluster: Cluster) -> str:
-    """The node's image under the name by which the chart asks for it."""
-    for line in cluster.node._ctr("images", "ls").stdout.splitlines():
-        name, _, digest, *_ = line.split()
-        if name.endswith(TAG):
-            cluster.node._ctr("images", "tag", name, f"localhost/periscope-services@{digest}")
-            return digest
-    raise AssertionError("the node does not have the image")
-
-
-def secret(cluster: Cluster, namespace: str, name: str, values: dict[str, str]) -> None:
-    client.CoreV1Api(cluster.api()).create_namespaced_secret(
-        namespace, {"metadata": {"name": name}, "stringData": values}
-    )
+FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
-def installed(
-    cluster: Cluster, seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installed]:
-    cluster.import_image(services_image())
-    digest, bucket = image_digest(cluster), "periscope-chart"
-    seaweedfs.make_bucket(bucket)
-    cluster.plane.make_namespace(APP)
-    keys = seaweedfs.environ(bucket)
-    own = {"access-key-id": keys["AWS_ACCESS_KEY_ID"], "secret-access-key": keys["AWS_SECRET_ACCESS_KEY"]}
-    secret(cluster, APP, "periscope-store", own)
-    secret(
-        cluster,
-        APP,
-        "periscope-auth",
-        {"admin-token": TOKEN, "service-token": TOKEN, "job-token-secret": "s"},
-    )
-    with forwarded(cluster.host_address, seaweedfs.identity.s3_port) as port:
-        settings = {
-            "image.repository": "localhost/periscope-services", "image.digest": digest, "image.pullPolicy": "Never",
-            "trainings.namespace": TRAININGS, "trainings.image.digest": ABSENT, "trainings.gpus": 0,
-            "trainings.cpu": "100m", "trainings.memory": "512Mi", "trainings.sharedMemory": "64Mi", "trainings.scratch": "1Gi",
-            "store.endpoint": f"http://{cluster.host_address}:{port}", "store.bucket": bucket,
-            "services.training.replicas": 2, "services.dataset.replicas": 1, "services.registry.replicas": 1,
-        }  # fmt: skip
-        values = [f"--set={name}={value}" for name, value in settings.items()]
-        cluster.helm(
-            "install", "pool", str(CHART), "-n", APP, "--wait", "--timeout", "300s", *values, timeout_s=360
-        )
-        yield Installed(cluster, S3Store(seaweedfs.settings(bucket)), values)
-        cluster.kubectl("delete", "namespace", APP, TRAININGS, "--wait=false")
+def release(
+    cluster: Cluster, minio_program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Release]:
+    with Sandbox() as sandbox:
+        minio = MinioServer.start(sandbox, minio_program, cluster.host_address, BUCKET)
+        with installed(cluster, minio, tmp_path_factory.mktemp("chart")) as release:
+            yield release
 
 
-def test_helm_says_that_it_works(installed: Installed) -> None:
-    told = installed.cluster.helm("test", "pool", "-n", APP, "--logs", timeout_s=180)
+def until_ended(service: ServiceClient, path: str) -> Any:
+    """Look until it has ended, and require success."""
+
+    def look() -> Any:
+        seen = service.get(path)
+        return seen if seen["state"] in FINAL else None
+
+    ended = wait_for(path, look, PATIENCE_S)
+    assert ended["state"] == "SUCCEEDED", ended
+    return ended
+
+
+def begin_job(release: Release, name: str, epochs: int) -> str:
+    wish = {
+        "name": name, "dataset": "sea", "input": {"width": 64, "height": 64},
+        "epochs": epochs, "batch_size": 2, "seed": 7, "threads": 1,
+    }  # fmt: skip
+    return str(release.service("training").post("/v1/jobs", json=wish)["id"])
+
+
+def committed(release: Release, job_id: str) -> int:
+    return len(release.service("training").get(f"/v1/jobs/{job_id}/epochs")["items"])
+
+
+def test_the_bootstrap_has_made_bucket_and_users(release: Release) -> None:
+    (job,) = release.jobs(APP)
+
+    assert job.status.succeeded == 1
+    assert job.metadata.name.startswith("pool-bootstrap-")
+
+
+def test_helm_says_that_it_works(release: Release) -> None:
+    told = release.cluster.helm("test", "pool", "-n", APP, "--logs", timeout_s=180)
 
     assert "Succeeded" in told
     for name in SERVICES:
         assert f'{name} {{"status":"ready"}}' in told.replace('": "', '":"')
 
 
-def test_a_data_set_is_pushed_and_a_job_waits_in_words_for_its_image(
-    installed: Installed, tmp_path: Path
+def test_a_data_set_is_pushed_trained_on_published_and_pulled_by_a_robot(
+    release: Release, tmp_path: Path
 ) -> None:
-    datasets, training = installed.service("dataset"), installed.service("training")
+    datasets, training = release.service("dataset"), release.service("training")
     archive = tmp_path / "sea.tar"
     archive.write_bytes(as_tar(sound_files(train=8, val=4)))
     dataset = datasets.post("/v1/datasets", json={"name": "sea"})
     upload = datasets.upload_file(f"/v1/datasets/{dataset['id']}/uploads", archive)
     begun = datasets.post(f"/v1/datasets/{dataset['id']}/uploads/{upload['upload_id']}:finalize", json={})
-    path = f"/v1/datasets/{dataset['id']}/ingests/{begun['id']}?wait=30s"
-    assert datasets.get(path)["state"] == "SUCCEEDED"
+    until_ended(datasets, f"/v1/datasets/{dataset['id']}/ingests/{begun['id']}")
 
-    job = training.post(
-        "/v1/jobs", json={"name": "dive", "dataset": "sea", "input": {"width": 64, "height": 64}}
-    )
+    job_id = begin_job(release, "dive", epochs=3)
+    (made,) = wait_for("its Job is made", lambda: release.jobs(TRAININGS), PATIENCE_S)
+    until_ended(training, f"/v1/jobs/{job_id}")
+    wish = {"model": "buoys", "aliases": ["latest"]}
+    publication = training.post(f"/v1/jobs/{job_id}/epochs/latest:publish", json=wish)
+    until_ended(training, f"/v1/publications/{publication['id']}")
 
-    def pending() -> Any:
-        seen = training.get(f"/v1/jobs/{job['id']}")
-        return seen if seen["state"] == "PENDING" and "pulled" in seen["reason"] else None
-
-    wait_for("it waits for its image", pending, 60)
-    (made,) = installed.training_jobs()
     assert made.spec.template.spec.automount_service_account_token is False
+    assert pulled(release, tmp_path)["version"] == 1
 
 
-def test_an_upgrade_disturbs_no_training(installed: Installed) -> None:
-    before = [job.metadata.uid for job in installed.training_jobs()]
-    installed.cluster.helm(
-        "upgrade", "pool", str(CHART), "-n", APP, "--wait", "--timeout", "300s", *installed.values,
-        "--set=services.training.env.PERISCOPE_SILENT_AFTER_S=900", timeout_s=360,
-    )  # fmt: skip
+def pulled(release: Release, folder: Path) -> Any:
+    """What the real agent says of itself after it has asked the registry once."""
+    registry = release.service("registry")
+    registry.put("/v1/devices/sub-1", json={"model": "buoys", "alias": "latest"})
+    made = registry.post("/v1/tokens", json={"role": "device", "name": "sub-1", "device_id": "sub-1"})
+    (folder / "token").write_text(made["token"])
+    config = {
+        "registry_url": registry.base_url, "device": "sub-1", "token_file": str(folder / "token"),
+        "root": str(folder / "root"), "spare_bytes": 0,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    command = [sys.executable, str(AGENT), "--config", str(folder / "config.json")]
+    done = subprocess.run([*command, "once"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = subprocess.run([*command, "status"], capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(told.stdout)
 
-    assert before
-    assert [job.metadata.uid for job in installed.training_jobs()] == before
-    (job,) = installed.service("training").get("/v1/jobs")["items"]
-    assert job["state"] == "PENDING"
+
+def test_an_upgrade_in_the_middle_of_a_training_disturbs_nothing(release: Release) -> None:
+    job_id = begin_job(release, "long dive", epochs=5000)
+    wait_for("an epoch is committed", lambda: committed(release, job_id), PATIENCE_S)
+    (before,) = [pod for pod in release.training_pods().values() if pod.status.phase == "Running"]
+
+    release.helm("upgrade", "--set=services.training.env.PERISCOPE_SILENT_AFTER_S=900")
+    epochs = committed(release, job_id)
+    wait_for("it goes on", lambda: committed(release, job_id) > epochs, PATIENCE_S)
+
+    (after,) = [pod for pod in release.training_pods().values() if pod.status.phase == "Running"]
+    job = release.service("training").get(f"/v1/jobs/{job_id}")
+    assert (after.metadata.uid, after.status.container_statuses[0].restart_count) == (before.metadata.uid, 0)
+    assert (job["state"], len(job["attempts"]), job["attempts"][0]["preemptions"]) == ("RUNNING", 1, 0)
 
 
 ALLOWED = [
@@ -167,8 +163,8 @@ def may(cluster: Cluster, account: str, namespace: str, what: tuple[str, str, st
     return bool(review.status.allowed)
 
 
-def test_the_accounts_can_do_what_they_must_and_nothing_more(installed: Installed) -> None:
-    cluster, service = installed.cluster, f"system:serviceaccount:{APP}:pool-training"
+def test_the_accounts_can_do_what_they_must_and_nothing_more(release: Release) -> None:
+    cluster, service = release.cluster, f"system:serviceaccount:{APP}:pool-training"
     for what in ALLOWED:
         assert may(cluster, service, TRAININGS, what), what
         assert not may(cluster, service, APP, what), what
@@ -180,13 +176,18 @@ def test_the_accounts_can_do_what_they_must_and_nothing_more(installed: Installe
         )
 
 
-def test_an_uninstallation_leaves_data_and_trainings(installed: Installed) -> None:
-    jobs = [job.metadata.uid for job in installed.training_jobs()]
-    stored = {info.key for info in installed.store.list("versions/")}
-    installed.cluster.helm("uninstall", "pool", "-n", APP, "--wait", timeout_s=180)
-    time.sleep(1)
+def test_an_uninstallation_leaves_data_and_the_training_that_runs(release: Release) -> None:
+    (before,) = [pod for pod in release.training_pods().values() if pod.status.phase == "Running"]
+    stored = {info.key for info in release.store.list("versions/")}
+    steps = {info.key for info in release.store.list("jobs/")}
+    release.cluster.helm("uninstall", "pool", "-n", APP, "--wait", timeout_s=180)
 
-    assert jobs
-    assert [job.metadata.uid for job in installed.training_jobs()] == jobs
-    assert stored
-    assert {info.key for info in installed.store.list("versions/")} == stored
+    assert len(stored) == 2  # A data set's version and a model's.
+    assert {info.key for info in release.store.list("versions/")} == stored
+    wait_for(
+        "the training goes on",
+        lambda: {info.key for info in release.store.list("jobs/")} - steps,
+        PATIENCE_S,
+    )
+    (after,) = [pod for pod in release.training_pods().values() if pod.status.phase == "Running"]
+    assert after.metadata.uid == before.metadata.uid

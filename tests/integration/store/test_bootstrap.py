@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import boto3
 import pytest
@@ -43,6 +47,25 @@ def test_bucket_and_lifecycle_are_made_and_a_second_run_changes_nothing(settings
     assert rules(settings) == [(keys.UPLOADS, 30)]
     assert (store.get(keys.upload("u")).body, store.get("kept").body) == (b"archive", b"data")
     assert told[:3] == told[3:]
+
+
+def test_it_waits_for_a_store_that_is_still_starting(tmp_path: Path) -> None:
+    server = SeaweedFS(tmp_path)
+    command = [sys.executable, "-m", "periscope_upkeep", "bootstrap", "--patience-s", "60"]
+    with subprocess.Popen(
+        command, env={**os.environ, **server.environ()}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        refused = process.stderr.readline()
+        server.start()
+        try:
+            told, _ = process.communicate(timeout=60)
+        finally:
+            server.kill()
+
+    assert "periscope_upkeep bootstrap: " in refused
+    assert process.returncode == 0
+    assert "bucket periscope: there" in told
 
 
 def test_a_server_that_is_no_minio_makes_no_users_and_says_so(settings: S3Settings) -> None:

@@ -18,9 +18,11 @@ from periscope.ids import new_id
 from periscope.s3 import S3Store
 from periscope.store import StoreUnavailable
 from periscope_embedded.seaweedfs import BUCKET, SeaweedFS
+from periscope_upkeep.identities import identities
+from periscope_upkeep.settings import UserKey
 from tests.unit.detectnet_trainer.small_data import options, store_job
 
-TRAINER = {"accessKey": "trainer", "secretKey": "trainer-secret"}
+TRAINER = UserKey("trainer", "trainer-secret")
 STATEMENTS = trainer_policy(BUCKET)["Statement"]
 
 
@@ -29,11 +31,8 @@ class ScopedSeaweedFS(SeaweedFS):
 
     def prepare(self) -> None:
         super().prepare()
-        path = self.folder / "s3.json"
-        config = json.loads(path.read_text())
-        actions = trainer_seaweedfs_actions(BUCKET)
-        config["identities"].append({"name": "trainer", "credentials": [TRAINER], "actions": actions})
-        path.write_text(json.dumps(config))
+        services = UserKey(self.identity.access_key_id, self.identity.secret_access_key)
+        (self.folder / "s3.json").write_text(json.dumps(identities(BUCKET, services, TRAINER)))
 
     def trainer_store(self) -> S3Store:
         keys_of_trainer = {"access_key_id": "trainer", "secret_access_key": "trainer-secret"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from periscope.settings import SettingsError
@@ -49,3 +51,16 @@ def test_the_command_ends_with_the_exit_code_of_bad_settings(
 
     assert main(["bootstrap"]) == BAD_SETTINGS
     assert "S3_ENDPOINT is missing" in capsys.readouterr().err
+
+
+def test_the_identities_of_a_seaweedfs_are_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (STORE | USERS).items():
+        monkeypatch.setenv(name, value)
+
+    assert main(["identities"]) == 0
+    services, trainer = json.loads(capsys.readouterr().out)["identities"]
+    assert services["credentials"] == [{"accessKey": "services", "secretKey": "services-secret"}]
+    assert "Admin" in services["actions"]
+    assert all(":periscope/" in action for action in trainer["actions"])

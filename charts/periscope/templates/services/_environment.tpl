@@ -50,6 +50,7 @@ shared_memory: {{ $given.sharedMemory }}
 scratch: {{ $given.scratch }}
 node_selector: {{ toJson $given.nodeSelector }}
 tolerations: {{ toJson $given.tolerations }}
+env: { {{- range $name, $value := $given.env }}{{ $name }}: {{ $value | quote }}, {{ end -}} }
 {{- with $given.runtimeClass }}
 runtime_class: {{ . }}
 {{- end }}
