@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-DOCKERFILES = sorted((Path(__file__).parents[2] / "docker").glob("Dockerfile.*"))
+ROOT = Path(__file__).parents[2]
+DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
 HADOLINT = Path(sys.executable).with_name("hadolint")
 
 
@@ -34,3 +37,33 @@ def test_hadolint_would_have_something_to_say(tmp_path: Path) -> None:
     done = subprocess.run([HADOLINT, careless], capture_output=True, text=True, check=False)
 
     assert done.returncode != 0
+
+
+def packages_of(extra: str) -> set[str]:
+    """What an image made with this extra asks for by name, at second hand within the project too."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    found: set[str] = set()
+    for wish in extras[extra]:
+        name, _, inner = wish.partition("[")
+        if name == "periscope":
+            found |= packages_of(inner.partition("]")[0])
+        else:
+            found.add(re.split(r"[<>=!\[ ]", wish)[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("extra", "needed", "kept_out"),
+    [
+        ("dataset", {"flask", "boto3"}, {"torch", "kubernetes", "onnxruntime", "minio"}),
+        ("training", {"flask", "kubernetes", "onnxruntime"}, {"torch", "minio"}),
+        ("registry", {"flask", "cryptography"}, {"torch", "kubernetes", "onnxruntime", "minio"}),
+        ("trainer", {"torch", "boto3"}, {"flask", "kubernetes", "pydantic", "minio"}),
+        ("upkeep", {"minio", "boto3"}, {"torch", "kubernetes", "flask"}),
+    ],
+)
+def test_an_image_of_one_part_asks_for_what_it_needs_and_no_more(
+    extra: str, needed: set[str], kept_out: set[str]
+) -> None:
+    assert needed <= packages_of(extra)
+    assert not kept_out & packages_of(extra)

