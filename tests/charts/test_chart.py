@@ -152,6 +152,9 @@ SWITCHES: dict[str, Any] = {
     ),
     "networkPolicies.enabled=false": lambda o: not of_kind(o, "NetworkPolicy"),
     "networkPolicies.fromNamespaces={edge}": lambda o: "edge" in json.dumps(of_kind(o, "NetworkPolicy", "pool-services")),
+    "networkPolicies.trainingsEgress={203.0.113.7/32}": lambda o: (
+        of_kind(o, "NetworkPolicy", "pool-trainings-egress")[0]["spec"]["egress"][1]["to"][-1] == {"ipBlock": {"cidr": "203.0.113.7/32"}}
+    ),
     "ingress.enabled=true": lambda o: {rule["host"] for rule in of_kind(o, "Ingress")[0]["spec"]["rules"]} == {f"{s}.periscope.example.org" for s in SERVICES},
     "ingress.enabled=true,ingress.tlsSecret=cert": lambda o: of_kind(o, "Ingress")[0]["spec"]["tls"][0]["secretName"] == "cert",
     "monitoring.serviceMonitor=true": lambda o: len(of_kind(o, "ServiceMonitor")) == 1,
@@ -195,6 +198,7 @@ def test_a_switch_does_what_it_says(switch: str) -> None:
         ("store.endpoint=", "store.endpoint is needed"),
         ("trainings.image.digest=", "trainings.image.digest is needed"),
         ("bootstrap.users=aws", "users"),
+        ("networkPolicies.trainingsEgress={store.example.org}", "trainingsEgress"),
         ("gateway.enabled=true", "gateway.name is needed"),
     ],
 )

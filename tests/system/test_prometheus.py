@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from charts.dashboards.drawing import Span, draw, filled_in
 from periscope_embedded.seaweedfs import free_ports
 from tests.charts.test_dashboards import boards, expressions
 from tests.system.loop import Stack, keyed, persist, push, wait_ended, wait_for
 
 PROMETHEUS = shutil.which("prometheus")
 EPOCHS = 4
-VARIABLES = {"$__rate_interval": "1m", "$__range": "10m", "$run": ".*", "$service": ".*"}
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 
@@ -123,11 +123,28 @@ def test_every_epoch_of_the_history_is_in_the_database_with_the_same_value(
 def test_every_panels_query_finds_something(
     name: str, prometheus: Prometheus, history: dict[str, Any]
 ) -> None:
-    end = time.time()
+    span = Span(time.time() - 600, time.time())
     for expr in expressions(boards()[name]):
-        for variable, value in VARIABLES.items():
-            expr = expr.replace(variable, value)
-        found = prometheus.get(
-            "/api/v1/query_range", query=expr, start=f"{end - 600}", end=f"{end}", step="5"
-        )
-        assert found["result"], expr
+        query = {
+            "query": filled_in(expr, span),
+            "start": f"{span.start_s}",
+            "end": f"{span.end_s}",
+            "step": "5",
+        }
+        assert prometheus.get("/api/v1/query_range", **query)["result"], expr
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", sorted(boards()))
+def test_every_panel_can_be_drawn(name: str, prometheus: Prometheus, history: dict[str, Any]) -> None:
+    board = boards()[name]
+    figure = draw(
+        board, lambda path, query: prometheus.get(path, **query), Span(time.time() - 600, time.time())
+    )
+
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        panel["title"] for panel in board["panels"]
+    ]
+    for axes in figure.axes:
+        assert "no data" not in [text.get_text() for text in axes.texts], axes.get_title(loc="left")
+        assert axes.lines or axes.texts or axes.tables
