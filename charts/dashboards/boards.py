@@ -29,6 +29,8 @@ FIGURES = {
     "digits_map": "DIGITS's mAP: precision x recall, mean over batches of 6",
     "pooled_map": "The same over the whole validation set",
 }
+ASKED = ',route!~"/livez|/readyz|/metrics"'
+"""What people, programs and robots ask; not what Kubernetes and Prometheus do every few seconds."""
 STATES = ("RUNNING", "QUEUED", "PENDING", "SUCCEEDED", "FAILED", "CANCELLED")
 
 
@@ -41,8 +43,14 @@ def training() -> dashboard.Dashboard:
         [choice("run", "Run", "label_values(periscope_run_info, run)")],
     )
     newest = [
-        Query(f'last_over_time({metric}{{run=~"$run"}}[$__range])', "")
-        for metric in ("periscope_run_info", "periscope_train_epoch", "periscope_train_progress_ratio")
+        Query(f'last_over_time({metric}{{run=~"$run"}}[$__range])', legend)
+        for metric, legend in (
+            ("periscope_run_info", ""),
+            ("periscope_train_epoch", "epoch"),
+            ("periscope_train_epochs", "of epochs"),
+            ("periscope_train_progress_ratio", "progress"),
+            ("periscope_train_attempts", "attempts"),
+        )
     ]
     losses = [
         curves(
@@ -110,9 +118,11 @@ def jobs() -> dashboard.Dashboard:
             f"periscope_train_eta_seconds * {ALL_NAMED}", "{{name}}"
         ),
         ("Silence", silence, SECONDS): Query(
-            "time() - periscope_train_last_event_timestamp_seconds", "{{run}}"
+            f"(time() - periscope_train_last_event_timestamp_seconds) * {ALL_NAMED}", "{{name}}"
         ),
-        ("Attempts", "Starts of the training program", COUNT): Query("periscope_train_attempts", "{{run}}"),
+        ("Attempts", "Starts of the training program", COUNT): Query(
+            f"periscope_train_attempts * {ALL_NAMED}", "{{name}}"
+        ),
         ("Leaders", "Exactly one replica leads", COUNT): Query("sum(periscope_training_leader)", "leaders"),
     }
     page = board("periscope-jobs", "Periscope: jobs and queue", told, [])
@@ -128,8 +138,8 @@ def services() -> dashboard.Dashboard:
         [choice("service", "Service", "label_values(periscope_http_requests_total, service)")],
     )
     requests, failed = (
-        _rate("http_requests_total", "service"),
-        _rate("http_requests_total", "service", ',status=~"5.."'),
+        _rate("http_requests_total", "service", ASKED),
+        _rate("http_requests_total", "service", f'{ASKED},status=~"5.."'),
     )
     calls = _rate("store_requests_total", "service")
     lost = _rate("store_requests_total", "service", ',outcome="unavailable"')
@@ -149,13 +159,13 @@ def services() -> dashboard.Dashboard:
                 "Duration",
                 "95 of 100 answers are faster",
                 SECONDS,
-                [Query(_slow(answer, "service"), "{{service}}")],
+                [Query(_slow(answer, "service", ASKED), "{{service}}")],
             ),
             curves(
                 "Slowest routes",
                 "95 of 100 answers are faster",
                 SECONDS,
-                [Query(f"topk(5, {_slow(answer, 'service, route')})", "{{service}} {{route}}")],
+                [Query(f"topk(5, {_slow(answer, 'service, route', ASKED)})", "{{service}} {{route}}")],
             ),
             curves(
                 "Store: calls",
@@ -188,8 +198,8 @@ def _rate(metric: str, by: str, more: str = "") -> str:
     return f'sum by ({by}) (rate(periscope_{metric}{{service=~"$service"{more}}}[$__rate_interval]))'
 
 
-def _slow(metric: str, by: str) -> str:
-    return f"histogram_quantile(0.95, {_rate(f'{metric}_bucket', f'{by}, le')})"
+def _slow(metric: str, by: str, more: str = "") -> str:
+    return f"histogram_quantile(0.95, {_rate(f'{metric}_bucket', f'{by}, le', more)})"
 
 
 def _with(page: dashboard.Dashboard, panels: list[Builder[Panel]]) -> dashboard.Dashboard:

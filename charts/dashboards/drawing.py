@@ -26,6 +26,8 @@ from charts.dashboards.__main__ import FOLDER
 
 COLUMNS, COLUMN_INCHES, ROW_INCHES = 24, 0.62, 0.42
 POINTS = 240
+LEGEND_LETTERS = 100
+"""That stand in a line below a panel of half the page."""
 VARIABLES = {"$__rate_interval": "1m", "$run": ".*", "$service": ".*", "$group": ".*", "$model": ".*"}
 """What Grafana puts in: everything is chosen."""
 
@@ -116,7 +118,7 @@ def _unit(panel: Panel) -> str:
 def _shown(value: float, unit: str) -> str:
     if unit == "percentunit":
         return f"{value:.0%}"
-    return f"{value:.2g}" if unit == "sci" else f"{value:g}" + (" s" if unit == "s" else "")
+    return f"{value:.2g}" if unit == "sci" else f"{value:.5g}" + (" s" if unit == "s" else "")
 
 
 def _draw_lines(axes: Axes, panel: Panel, ask: Ask, span: Span) -> None:
@@ -153,26 +155,29 @@ def _draw_rows(axes: Axes, panel: Panel, ask: Ask, span: Span) -> None:
     merged: dict[str, dict[str, str]] = {}
     for target in panel["targets"]:
         for labels, value in _newest(ask, target, span):
-            shown = {
-                name: text for name, text in labels.items() if name not in ("__name__", "job", "instance")
-            }
-            row = merged.setdefault(labels.get("run", json.dumps(shown, sort_keys=True)), {})
-            row.update(shown | {f"value {target['refId']}": _shown(value, "")})
+            row = merged.setdefault(labels.get("run") or json.dumps(labels, sort_keys=True), {})
+            row.update(labels | {f"Value #{target['refId']}": _shown(value, "")})
     axes.axis("off")
-    if merged:
-        columns = sorted(
-            {name for row in merged.values() for name in row},
-            key=lambda name: (name.startswith("value"), name),
-        )
+    organized = panel["transformations"][-1]["options"]
+    columns = list(dict.fromkeys(name for row in merged.values() for name in row))
+    columns = [name for name in columns if name not in organized["excludeByName"]]
+    if columns:
         cells = [[row.get(name, "") for name in columns] for row in merged.values()]
-        axes.table(cells, colLabels=columns, loc="upper left", cellLoc="left").auto_set_font_size(True)
+        titles = [organized["renameByName"].get(name, name) for name in columns]
+        height = 0.1 * (len(cells) + 1)
+        axes.table(cells, colLabels=titles, bbox=(0, 1 - height, 1, height), cellLoc="left")
 
 
 def _finish(axes: Axes) -> None:
     axes.grid(visible=True, alpha=0.3)
     axes.tick_params(labelsize=8)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=7, loc="best")
+    legends = axes.get_legend_handles_labels()[1]
+    if legends:
+        columns = max(1, min(7, LEGEND_LETTERS // max(map(len, legends))))
+        below = -0.11 if not axes.get_xlabel() else -0.2
+        axes.legend(
+            fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, below), ncols=columns, frameon=False, labelspacing=0.2
+        )  # fmt: skip
     else:
         axes.text(0.5, 0.5, "no data", ha="center", va="center", transform=axes.transAxes)
 

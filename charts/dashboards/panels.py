@@ -15,6 +15,18 @@ from grafana_foundation_sdk.models.xychart import SeriesMapping
 DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT, HALF, WHOLE = 8, 12, 24
 REFS = "ABCDEFGH"
+UNTOLD_LABELS = (
+    "Time",
+    "__name__",
+    "job",
+    "instance",
+    "endpoint",
+    "namespace",
+    "pod",
+    "container",
+    "service",
+)
+"""What Prometheus adds to a series; a reader of a table has no use for it."""
 RATIO, SECONDS, PER_SECOND, COUNT = "percentunit", "s", "reqps", "short"
 
 
@@ -63,11 +75,19 @@ def number(title: str, told: str, unit: str, expr: str, width: int = 4) -> Build
 
 
 def rows(title: str, told: str, queries: Sequence[Query], width: int = WHOLE) -> Builder[models.Panel]:
-    """A table of the newest values, a column for each query."""
+    """A table of the newest values: labels, and a column for each query that has a legend."""
     panel = table.Panel().title(title).description(told).datasource(DATASOURCE).height(HEIGHT).span(width)
     for ref, query in zip(REFS, queries, strict=False):
         panel = panel.with_target(_target(ref, query).instant().format(PromQueryFormat.TABLE))
-    return panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    named = {f"Value #{ref}": query.legend for ref, query in zip(REFS, queries, strict=False)}
+    hidden = [*UNTOLD_LABELS, *(column for column, legend in named.items() if not legend)]
+    options = {
+        "renameByName": {column: legend for column, legend in named.items() if legend},
+        "excludeByName": dict.fromkeys(hidden, True),
+    }
+    return panel.with_transformation(
+        models.DataTransformerConfig(id_val="merge", options={})
+    ).with_transformation(models.DataTransformerConfig(id_val="organize", options=options))
 
 
 def against(title: str, told: str, x: Query, y: Query, width: int = HALF) -> Builder[models.Panel]:
