@@ -186,7 +186,66 @@ def services() -> dashboard.Dashboard:
     )
 
 
-BOARDS = {"training": training, "jobs": jobs, "services": services}
+def fleet() -> dashboard.Dashboard:
+    """Which version is on which robot, who is silent, and how rollouts stand."""
+    page = board(
+        "periscope-fleet",
+        "Periscope: fleet",
+        "Which version runs on which robot, who is silent or behind, and how rollouts stand.",
+        [choice("group", "Group", "label_values(periscope_device_wanted_version, group)")],
+    )
+    runs, wanted = _of_devices("version", "model"), _of_devices("wanted_version", "model")
+    silent = f"time() - {_of_devices('last_contact_timestamp_seconds')}"
+    since_rollback = f"time() - {_of_devices('last_rollback_timestamp_seconds')}"
+    behind = f"{_of_devices('version')} != bool {_of_devices('wanted_version')}"
+    paused = 'max by (group) (periscope_rollout_state{state="PAUSED",group=~"$group"})'
+    numbers = {
+        ("Robots", "That should run something"): f"count({wanted})",
+        ("Behind", "Run another version than they should"): f"sum({behind})",
+        ("Silent for a day", "Not heard of for 24 hours"): f"count({silent} > 86400)",
+        (
+            "Rolled back today",
+            "Went back to another version within 24 hours",
+        ): f"count({since_rollback} < 86400)",
+        ("Rollouts paused", "By themselves or by hand"): f"sum({paused})",
+    }
+    table = [
+        Query(runs, "runs"),
+        Query(wanted, "should run"),
+        Query(silent, "seconds since contact"),
+        Query(since_rollback, "seconds since rollback"),
+    ]
+    versions = Query(f'count_values by (model) ("version", {runs})', "{{model}} version {{version}}")
+    longest = Query(f"topk(10, {silent})", "{{device}}")
+    state = Query(
+        'max by (group, model, version, state) (periscope_rollout_state{group=~"$group"})',
+        "{{group}}: {{model}} version {{version}} {{state}}",
+    )
+    fared = Query(
+        'max by (group, outcome) (periscope_rollout_devices{group=~"$group"})', "{{group}} {{outcome}}"
+    )
+    return _with(
+        page,
+        [
+            *(number(*about, COUNT, f"{expr} or vector(0)") for about, expr in numbers.items()),
+            rows("Which version on which robot", "By each robot's own word", table),
+            curves("Versions in use", "Robots that run a version", COUNT, [versions]),
+            curves("Behind", "Robots that run another version than they should", COUNT,
+                   [Query(f"sum by (group) ({behind})", "{{group}}")]),
+            curves("Rollouts", "1 while a group's newest rollout is in a state", COUNT, [state]),
+            curves("Rollouts: robots", "How those fared that should have the version", COUNT, [fared]),
+            curves("Silence", "The ten that have been silent for longest", SECONDS, [longest], WHOLE),
+        ],
+    )  # fmt: skip
+
+
+BOARDS = {"training": training, "jobs": jobs, "services": services, "fleet": fleet}
+
+
+def _of_devices(what: str, *labels: str) -> str:
+    """A figure of each device; every replica of the registry tells the same."""
+    by = ", ".join(("device", "group", *labels))
+    return f'max by ({by}) (periscope_device_{what}{{group=~"$group"}})'
 
 
 def _of_run(metric: str, legend: str) -> Query:

@@ -155,7 +155,7 @@ def _draw_rows(axes: Axes, panel: Panel, ask: Ask, span: Span) -> None:
     merged: dict[str, dict[str, str]] = {}
     for target in panel["targets"]:
         for labels, value in _newest(ask, target, span):
-            row = merged.setdefault(labels.get("run") or json.dumps(labels, sort_keys=True), {})
+            row = merged.setdefault(labels.get("run") or labels.get("device", ""), {})
             row.update(labels | {f"Value #{target['refId']}": _shown(value, "")})
     axes.axis("off")
     organized = panel["transformations"][-1]["options"]

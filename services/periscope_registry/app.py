@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
@@ -12,6 +14,7 @@ from flask_openapi3 import OpenAPI
 from prometheus_client import CollectorRegistry
 
 from periscope import keys
+from periscope.background import Worker
 from periscope.documents import Conflict, Documents
 from periscope.metered_store import MeteredStore
 from periscope.probe import prove_conditional_writes
@@ -39,6 +42,7 @@ from periscope_registry.device_routes import agent_routes, device_routes, token_
 from periscope_registry.devices import Devices
 from periscope_registry.download_routes import download_routes
 from periscope_registry.enrolment import Enrolment
+from periscope_registry.fleet_gauges import FleetGauges
 from periscope_registry.group_routes import enrolment_routes, group_routes
 from periscope_registry.groups import Groups
 from periscope_registry.publishing import Publisher
@@ -69,8 +73,21 @@ class RangeNotSatisfiable(Problem):
     title = "Range not satisfiable"
 
 
+@dataclass(frozen=True)
+class RegistryService:
+    """The application and what looks at the fleet behind it."""
+
+    app: OpenAPI
+    gauges: FleetGauges
+
+
 def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
-    """Wire everything; nothing connects yet."""
+    """The application alone."""
+    return create_service(settings, store).app
+
+
+def create_service(settings: Settings, store: ObjectStore) -> RegistryService:
+    """Wire everything; nothing starts or connects yet."""
     metrics = CollectorRegistry()
     store = MeteredStore(store, NAME, metrics)
     documents, versions = Documents(store), Versions(store, KIND)
@@ -104,17 +121,26 @@ def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
     for routes in (device_routes, agent_routes, release_routes, token_routes, group_routes, enrolment_routes):
         app.register_api(routes(api))
     _answer_errors(app)
-    return app
+    gauges = FleetGauges(documents)
+    metrics.register(gauges)
+    return RegistryService(app, gauges)
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
-    """The application for gunicorn. Raises SettingsError, StoreNotTrusted, StoreUnavailable."""
+    """The application for gunicorn, its look at the fleet running.
+
+    Raises SettingsError, StoreNotTrusted, StoreUnavailable.
+    """
     settings, store = Settings.from_environ(environ), S3Store.from_environ(environ)
     prove_conditional_writes(store)
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
     if settings.first_root is not None:
         Roots(Documents(store)).ensure_first(dict(settings.first_root))
-    return create_app(settings, store)
+    service = create_service(settings, store)
+    looking = Worker("registry-fleet", service.gauges.step)
+    looking.start()
+    atexit.register(looking.stop)
+    return service.app
 
 
 def _answer_errors(app: Flask) -> None:

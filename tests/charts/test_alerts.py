@@ -42,6 +42,7 @@ def test_prometheus_takes_the_rules_and_they_fire_as_they_should(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 @pytest.mark.parametrize("alert", sorted(ALERTS))
 def test_each_rule_is_held_by_its_case(alert: str, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_every_panel_has_a_place_a_query_and_a_sentence(name: str) -> None:
 def test_dashboards_have_names_of_their_own_and_a_data_source_to_choose() -> None:
     made = boards().values()
 
-    assert len({board["uid"] for board in made}) == len(made) == 3
+    assert len({board["uid"] for board in made}) == len(made) == 4
     for board in made:
         variables = {variable["name"]: variable["type"] for variable in board["templating"]["list"]}
         assert variables["datasource"] == "datasource"

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from charts.dashboards.drawing import Span, draw, filled_in
+from periscope.client import ServiceClient
 from periscope_embedded.seaweedfs import free_ports
 from tests.charts.test_dashboards import boards, expressions
-from tests.system.loop import Stack, keyed, persist, push, wait_ended, wait_for
+from tests.system.loop import Stack, keyed, persist, publish, push, wait_ended, wait_for
 
 PROMETHEUS = shutil.which("prometheus")
 EPOCHS = 4
@@ -83,6 +84,26 @@ def all_up(server: Prometheus) -> bool | None:
     return True if found and float(found[0]["value"][1]) == 3 else None
 
 
+def roll_out(stack: Stack, job: dict[str, Any]) -> None:
+    """Two versions, two robots, and a rollout of the second version; one robot is told to have gone back."""
+    publish(stack, "watched", job)
+    publish(stack, "watched", job, "1")
+    registry = stack.client("registry")
+    registry.put("/v1/device-groups/pool", json={"model": "watched", "version": 1})
+    for device in ("sub-1", "sub-2"):
+        registry.put(f"/v1/devices/{device}", json={"group": "pool"})
+        made = registry.post("/v1/tokens", json={"role": "device", "name": device, "device_id": device})
+        agent = ServiceClient(stack.addresses()["registry_url"], made["token"])
+        words = ["active", "rolled_back"] if device == "sub-2" else ["active"]
+        reports = [
+            {"id": f"{device}-report-{number}", "sequence": number, "at": "", "state": state, "model": "watched", "version": 1}
+            for number, state in enumerate(words, 1)
+        ]  # fmt: skip
+        agent.post(f"/v1/devices/{device}/reports", json={"reports": reports})
+    stages = [{"devices": ["sub-1"]}, {"percent": 100}]
+    registry.post("/v1/device-groups/pool:rollout", json={"version": 2, "stages": stages})
+
+
 @pytest.fixture(scope="module")
 def history(stack: Stack, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the API says of a training whose epochs take longer than the gauges' picture is old."""
@@ -96,7 +117,8 @@ def history(stack: Stack, prometheus: Prometheus, tmp_path_factory: pytest.TempP
     job = persist(lambda: client.post("/v1/jobs", json=wish, headers=key))
     ended = wait_ended(client, f"/v1/jobs/{job['id']}")
     assert ended["state"] == "SUCCEEDED", ended
-    time.sleep(8)  # The last picture, and a scrape of it.
+    roll_out(stack, ended)
+    time.sleep(12)  # The last looks at runs and fleet, and a scrape of them.
     found: dict[str, Any] = persist(lambda: client.get(f"/v1/jobs/{job['id']}/history"))
     return {"run": job["id"], **found}
 

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from periscope.documents import Documents
 from periscope.tokens import Role, Tokens
-from periscope_registry.app import create_app
+from periscope_registry.app import create_service
 from periscope_registry.settings import Settings
 from tests.fakes import MemoryStore
 
@@ -23,7 +23,8 @@ class Service:
     def __init__(self, scratch_dir: Path, store: MemoryStore | None = None, **settings: Any) -> None:
         self.store = store or MemoryStore()
         self.settings = Settings(admin_token=ADMIN, scratch_dir=scratch_dir, **settings)
-        self.app = create_app(self.settings, self.store)
+        made = create_service(self.settings, self.store)
+        self.app, self.gauges = made.app, made.gauges
         self.client = self.app.test_client()
         self._tokens = Tokens(Documents(self.store))
         self._texts: dict[tuple[Role, str | None], str] = {}
