@@ -198,9 +198,11 @@ def fleet() -> dashboard.Dashboard:
     silent = f"time() - {_of_devices('last_contact_timestamp_seconds')}"
     since_rollback = f"time() - {_of_devices('last_rollback_timestamp_seconds')}"
     behind = f"{_of_devices('version')} != bool {_of_devices('wanted_version')}"
+    current = f"{_of_devices('version')} == bool {_of_devices('wanted_version')}"
     paused = 'max by (group) (periscope_rollout_state{state="PAUSED",group=~"$group"})'
     numbers = {
         ("Robots", "That should run something"): f"count({wanted})",
+        ("Up to date", "Run the version that they should"): f"sum({current})",
         ("Behind", "Run another version than they should"): f"sum({behind})",
         ("Silent for a day", "Not heard of for 24 hours"): f"count({silent} > 86400)",
         (

@@ -13,6 +13,8 @@ from charts.dashboards.__main__ import FOLDER, texts
 
 ROOT = Path(__file__).parents[2]
 METRIC = re.compile(r"\bperiscope_\w+")
+WIDTH = 24
+"""Columns of a page in Grafana."""
 SUFFIXES = ("_bucket", "_count", "_sum")
 
 
@@ -39,6 +41,7 @@ def test_every_panel_has_a_place_a_query_and_a_sentence(name: str) -> None:
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
 
     assert len(places) == len(panels) >= 7
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= WIDTH for panel in panels)
     for panel in panels:
         assert panel["description"]
         assert panel["datasource"]["uid"] == "${datasource}"
