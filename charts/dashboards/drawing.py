@@ -28,6 +28,7 @@ COLUMNS, COLUMN_INCHES, ROW_INCHES = 24, 0.62, 0.42
 POINTS = 240
 LEGEND_LETTERS = 100
 """That stand in a line below a panel of half the page."""
+LEGEND_LINES = 3
 VARIABLES = {"$__rate_interval": "1m", "$run": ".*", "$service": ".*", "$group": ".*", "$model": ".*"}
 """What Grafana puts in: everything is chosen."""
 
@@ -175,9 +176,10 @@ def _finish(axes: Axes) -> None:
     if legends:
         columns = max(1, min(7, LEGEND_LETTERS // max(map(len, legends))))
         below = -0.11 if not axes.get_xlabel() else -0.2
-        axes.legend(
-            fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, below), ncols=columns, frameon=False, labelspacing=0.2
-        )  # fmt: skip
+        # A few lines have room below the panel; more would run into the next one.
+        fits = len(legends) <= LEGEND_LINES * columns
+        place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, below), "frameon": False}
+        axes.legend(fontsize=6.5, ncols=columns, labelspacing=0.2, **(place if fits else {"loc": "best"}))
     else:
         axes.text(0.5, 0.5, "no data", ha="center", va="center", transform=axes.transAxes)
 

@@ -10,10 +10,12 @@ names was there before it and is copied after it, and nobody ever sees a manifes
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -67,24 +69,11 @@ class Backup:
         """Make another snapshot of a bucket, which may be in use.
 
         Raises:
-            BackupUnusable: a blob of the bucket is not what its key says.
+            BackupUnusable: a blob of the bucket is not what its key says, or another run is at work.
             StoreUnavailable: the store is away; no snapshot has appeared.
         """
-        known = self.load() if self._names() else {}
-        snapshot: Snapshot = {}
-        moved_bytes = 0
-        for info in _in_order_of_copying(store):
-            before = known.get(info.key)
-            if before is not None and before.etag == info.etag and self._path(before.sha256).exists():
-                snapshot[info.key] = before
-                continue
-            try:
-                snapshot[info.key] = self._copy(store, info)
-            except ObjectMissing:
-                continue  # Removed since it was listed.
-            moved_bytes += snapshot[info.key].size_bytes
-        self._publish(snapshot)
-        return _done(snapshot, moved_bytes)
+        with self._held():
+            return self._save(store)
 
     def restore(self, store: ObjectStore) -> Done:
         """Bring the newest snapshot into a bucket that is empty, or that a former run has begun to fill.
@@ -119,6 +108,34 @@ class Backup:
             raise BackupUnusable(f"{self._folder} holds no snapshot")
         told = json.loads((self._folder / "snapshots" / names[-1]).read_text())
         return {key: Entry(**entry) for key, entry in told["objects"].items()}
+
+    def _save(self, store: ObjectStore) -> Done:
+        known = self.load() if self._names() else {}
+        snapshot: Snapshot = {}
+        moved_bytes = 0
+        for info in _in_order_of_copying(store):
+            before = known.get(info.key)
+            if before is not None and before.etag == info.etag and self._path(before.sha256).exists():
+                snapshot[info.key] = before
+                continue
+            try:
+                snapshot[info.key] = self._copy(store, info)
+            except ObjectMissing:
+                continue  # Removed since it was listed.
+            moved_bytes += snapshot[info.key].size_bytes
+        self._publish(snapshot)
+        return _done(snapshot, moved_bytes)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Be the one run that writes in the folder; ended by the kernel if this process is."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise BackupUnusable(f"another run is at work in {self._folder}") from error
+            yield
 
     def _names(self) -> list[str]:
         return sorted(path.name for path in (self._folder / "snapshots").glob("*.json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,3 +176,18 @@ def test_a_blob_that_is_not_what_its_key_says_makes_no_snapshot(store: MemorySto
         Backup(tmp_path).save(store)
     with pytest.raises(BackupUnusable, match="holds no snapshot"):
         Backup(tmp_path).load()
+
+
+def test_two_runs_in_one_folder_do_not_mix(store: MemoryStore, tmp_path: Path) -> None:
+    class Entered(MemoryStore):
+        """In the middle of whose copy another begins."""
+
+        def list(self, prefix: str) -> Any:
+            with pytest.raises(BackupUnusable, match="another run is at work"):
+                Backup(tmp_path).save(store)
+            return super().list(prefix)
+
+    Backup(tmp_path).save(Entered())
+    Backup(tmp_path).save(store)
+
+    assert len(Backup(tmp_path).load()) == 4
