@@ -27,6 +27,7 @@ from periscope_embedded.contact_sheet import contact_sheet
 from periscope_embedded.home import Home
 from periscope_embedded.judging import JudgedPicture, choose_for_show, count_classes
 from periscope_embedded.pictures import Source, folder_source, load_validation, synthetic_source
+from periscope_embedded.release_keys import ROOT_NAME
 from periscope_embedded.resume import RunMemory, recall_run
 from periscope_embedded.robot import Robot, RobotOffline
 from periscope_embedded.settings import Settings
@@ -116,7 +117,9 @@ class Loop:
     def deliver(self) -> Robot:
         """Have the robot's agent pull the model."""
         step(5, "The robot's agent pulls the model")
-        robot = Robot(self._home.path("robot"), self._stack.addresses.registry, self._stack.environ)
+        root_file = self._home.path("keys") / ROOT_NAME
+        registry_url = self._stack.addresses.registry
+        robot = Robot(self._home.path("robot"), registry_url, self._stack.environ, root_file)
         robot.enrol(self._session, self._source.name)
         robot.update(self._session)
         tell(f"in use: {(robot.root / 'current').resolve()}")

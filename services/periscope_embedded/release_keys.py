@@ -11,10 +11,13 @@ from pathlib import Path
 from periscope.roots import add_signature, make_root
 from periscope.signing import PrivateKey
 
+ROOT_NAME = "root-1.json"
+"""What a robot gets as its first root document."""
+
 
 def release_keys(folder: Path) -> dict[str, str]:
     """What the registry reads from its environment; the files are made where there are none."""
-    release_path, root_path = folder / "release-key.pem", folder / "root-1.json"
+    release_path, root_path = folder / "release-key.pem", folder / ROOT_NAME
     if not root_path.exists():
         root_key = _make_key(folder / "root-key-1.pem")
         release_key = _make_key(release_path)

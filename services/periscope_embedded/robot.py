@@ -53,8 +53,12 @@ class Release:
 class Robot:
     """One robot, in a folder of its own."""
 
-    def __init__(self, folder: Path, registry_url: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, registry_url: str, environ: Mapping[str, str], root_file: Path | None = None
+    ) -> None:
+        """With a root document the agent takes signed releases only."""
         self._folder = folder
+        self._root_file = root_file
         self._registry_url = registry_url
         self._environ = dict(environ)
 
@@ -74,6 +78,7 @@ class Robot:
             "device": DEVICE,
             "token_file": str(token_file),
             "root": str(self.root),
+            "root_file": str(self._root_file or ""),
         }
         (self._folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 

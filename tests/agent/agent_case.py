@@ -101,6 +101,7 @@ class AgentCase(unittest.TestCase):
             "root": self.root,
             "timeout_s": 2,
             "boot_timeout_s": 1,
+            "mission_lock": os.path.join(self.folder, "mission"),
             "spare_bytes": 0,
         }
         self.log = ""

@@ -139,6 +139,8 @@ class RegistryHandler(Handler):
             self.answer(401, b'{"status":401,"detail":"unknown token"}')
         elif self.path == "/v1/devices/sub-1/desired":
             self.answer_desired(simulator, fault)
+        elif self.path.startswith("/v1/roots/") and int(self.path.split("/")[3]) in simulator.roots:
+            self.answer(200, json.dumps(simulator.roots[int(self.path.split("/")[3])]).encode())
         elif "/zip" in self.path and "proxy=1" in self.path:
             answer_zip(self, simulator.zip_of(self.path.split("?")[0]), fault)
         elif self.path.endswith("/zip"):
@@ -165,9 +167,17 @@ class RegistryHandler(Handler):
             self.answer(200, body, {"ETag": etag})
 
     def do_POST(self):
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        if not self.answer_fault(self.take()):
-            self.server.simulator.reports += json.loads(content.decode())["reports"]
+        content = json.loads(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        simulator = self.server.simulator
+        if self.answer_fault(self.take()):
+            return
+        if self.path == "/v1/devices/sub-1:enrol":
+            taken = content == {"code": simulator.code} and "Authorization" not in self.headers
+            token = json.dumps({"token": TOKEN}).encode()
+            self.answer(201, token) if taken else self.answer(403, b'{"detail":"no such code"}')
+        else:
+            simulator.reports += content["reports"]
+            simulator.inventories.append(content["inventory"])
             self.answer(200, b'{"accepted":1}')
 
 
@@ -224,6 +234,9 @@ class Simulator:
         self.blobs = {}
         self.versions = {}
         self.reports = []
+        self.inventories = []
+        self.roots = {}
+        self.code = "1234"
         self.registry = Server(self, RegistryHandler)
         self.store = Server(self, StoreHandler)
 

@@ -125,9 +125,9 @@ class Reports(AgentCase):
         self.installed(1)
         self.run_agent("once")
 
-        self.assertEqual(self.states(), ["active"])
-        report = self.simulator.reports[0]
-        self.assertEqual((report["model"], report["version"], report["sequence"]), ("buoys", 1, 1))
+        self.assertEqual(self.states(), ["downloading", "unpacking", "active"])
+        report = self.simulator.reports[-1]
+        self.assertEqual((report["model"], report["version"], report["sequence"]), ("buoys", 1, 3))
         self.assertEqual(report["zip_sha256"], self.simulator.desired["zip"]["sha256"])
 
     def test_reports_wait_for_the_network(self):
@@ -136,7 +136,7 @@ class Reports(AgentCase):
         self.assertEqual(self.simulator.reports, [])
 
         self.run_agent("once")
-        self.assertEqual(self.states(), ["active"])
+        self.assertEqual(self.states(), ["downloading", "unpacking", "active"])
 
     def test_reports_that_the_registry_does_not_take_are_not_sent_for_ever(self):
         self.simulator.registry.faults = [None, None, Body(422)]
@@ -164,8 +164,8 @@ class Reports(AgentCase):
             journal.report("failed", {"version": number})
         self.installed(1)
 
-        self.assertEqual([report["sequence"] for report in self.simulator.reports], list(range(1, 122)))
-        self.assertEqual(len({report["id"] for report in self.simulator.reports}), 121)
+        self.assertEqual([report["sequence"] for report in self.simulator.reports], list(range(1, 124)))
+        self.assertEqual(len({report["id"] for report in self.simulator.reports}), 123)
 
     def test_a_damaged_journal_costs_a_question_and_nothing_else(self):
         files = self.installed(1)

@@ -1,4 +1,5 @@
 import errno
+import itertools
 import os
 import resource
 import signal
@@ -101,8 +102,8 @@ class DiskFaults(AgentCase):
         for version in (1, 2, 3):
             self.installed(version)
         files = self.offer(4)
-        free = [0, 1 << 40]
-        usage = unittest.mock.Mock(side_effect=lambda path: unittest.mock.Mock(free=free.pop(0)))
+        free = itertools.chain([0], itertools.repeat(1 << 40))
+        usage = unittest.mock.Mock(side_effect=lambda path: unittest.mock.Mock(free=next(free)))
         with unittest.mock.patch.object(jetson_agent.shutil, "disk_usage", usage):
             self.assertEqual(self.run_agent("once"), 0)
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_LINES = 300
-MAX_AGENT_LINES = 900
+MAX_AGENT_LINES = 1250
 MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 WEB_SERVICES = ("periscope_dataset", "periscope_training", "periscope_registry")

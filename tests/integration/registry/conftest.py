@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from periscope_embedded.release_keys import release_keys
 from periscope_embedded.seaweedfs import SeaweedFS
 from tests.conftest import start_seaweedfs
 from tests.integration.registry.server import Registry
@@ -26,10 +27,11 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
 @pytest.fixture
 def start_registry(s3_environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Registry]]:
     """Starts a replica each time it is called."""
+    (tmp_path / "keys").mkdir()
     with ExitStack() as stack:
 
         def start() -> Registry:
-            registry = Registry(s3_environ, tmp_path)
+            registry = Registry({**s3_environ, **release_keys(tmp_path / "keys")}, tmp_path)
             stack.callback(registry.close)
             registry.start()
             return registry
