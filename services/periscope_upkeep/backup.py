@@ -188,10 +188,10 @@ class Backup:
 
 def _in_order_of_copying(store: ObjectStore) -> Iterator[ObjectInfo]:
     """What refers to others first, all of it, and the rest by a listing made after that."""
-    yield from [info for info in store.list("") if keys.refers(info.key)]
-    yield from (
-        info for info in store.list("") if not keys.refers(info.key) and not keys.is_passing(info.key)
-    )
+    for comes_first in (True, False):
+        for info in store.list(""):
+            if keys.refers(info.key) == comes_first and not keys.is_passing(info.key):
+                yield info
 
 
 def _written(chunks: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:

@@ -28,6 +28,7 @@ def store() -> MemoryStore:
     store.put(keys.job_spec("0" * 26), b"{}")
     store.put(keys.probe("ready"), b"ready")
     store.put(keys.CONDEMNED_BLOBS, b"{}")
+    store.put(keys.document("leases", "training"), b"{}")
     return store
 
 
