@@ -100,11 +100,12 @@ def test_nothing_is_allowed_cluster_wide_and_only_the_training_service_has_right
 
 
 def test_the_defaults_are_what_they_were() -> None:
-    """A change of what an installation without wishes gets is seen: write the file anew, and look at the difference."""
+    """A change of what an installation without wishes gets is seen: remove the file, run twice, and look at the difference."""
     snapshot = Path(__file__).with_name("defaults.json")
     now = json.dumps(rendered(), indent=1, sort_keys=True) + "\n"
     if not snapshot.exists():
         snapshot.write_text(now)
+        pytest.fail("the snapshot was written anew: look at the difference, then run again")
 
     assert now == snapshot.read_text()
 
