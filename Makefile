@@ -49,7 +49,7 @@ check: $(INSTALLED) ## What every change needs, in under a minute: format, types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/vermin --quiet --no-tips -t=3.6- --violations services/jetson_agent/jetson_agent.py
+	@$(BIN)/vermin --quiet --no-tips -t=3.6- --violations services/jetson_agent
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/architecture tests/charts tests/unit -m "not slow" -n 2
 
 format: $(INSTALLED) ## Rewrite the code in the project's format

@@ -1210,7 +1210,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         agent = load_agent(chosen.pop("config"), needs_token=command is not enrol)
         for folder in (agent.shelf.releases, agent.shelf.downloads, agent.shelf.state):
-            os.makedirs(folder, exist_ok=True)
+            if command is not enrol:  # Which root may run; the folders are the agent's own user's.
+                os.makedirs(folder, exist_ok=True)
         command(agent, **chosen)
         return os.EX_OK
     except AgentError as error:
