@@ -154,7 +154,7 @@ def token_routes(api: Api) -> APIBlueprint:
         items = [token_response(document) for document in chosen]
         return answer(TokenList(items=items, next_page_token=token))
 
-    @routes.delete("/v1/tokens/<token_id>")
+    @routes.delete("/v1/tokens/<token_id>", responses={HTTPStatus.NO_CONTENT: None})
     @requires("admin")
     def revoke_token(path: TokenPath) -> Response:
         """Make a token worthless, on every service within 10 seconds."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from periscope import keys
 from periscope.store import ObjectStore, StoreUnavailable
 from periscope.web.auth import current_principal, requires
+from periscope.web.openapi import gives
 from periscope_registry.answers import is_known, not_modified, quoted
 from periscope_registry.routes import MODELS, Api, VersionPath
 from periscope_registry.rules import Busy, NotYours, Unknown, byte_range, zip_etag
@@ -30,13 +31,30 @@ class ZipQuery(BaseModel):
     proxy: bool = Field(False, description="Send the bytes from here instead of redirecting to the store")
 
 
+class ZipAddress(BaseModel):
+    """Where the zip is, for those who do not follow ``Location``."""
+
+    url: str
+    sha256: str
+    size_bytes: int
+
+
+_ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+_RESPONSES: dict[HTTPStatus, Any] = {
+    HTTPStatus.PARTIAL_CONTENT: {"description": "The range that was asked for", "content": _ZIP},
+    HTTPStatus.NOT_MODIFIED: {"description": "The zip has the ETag that was sent"},
+    HTTPStatus.TEMPORARY_REDIRECT: ZipAddress,
+}
+
+
 def download_routes(api: Api) -> APIBlueprint:
     """The zip."""
     routes = APIBlueprint("downloads", __name__, abp_tags=[MODELS])
     streams = threading.BoundedSemaphore(MAX_STREAMS)
 
-    @routes.get("/v1/models/<name>/versions/<int:number>/zip")
+    @routes.get("/v1/models/<name>/versions/<int:number>/zip", responses=_RESPONSES)
     @requires("viewer", "device")
+    @gives("application/zip")
     def get_zip(path: VersionPath, query: ZipQuery) -> Response:
         """307 to a short-lived address in the store; with ``proxy=1`` the bytes, with Range."""
         _require_own(api, path.name)
