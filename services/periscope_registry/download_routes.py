@@ -40,7 +40,7 @@ class ZipAddress(BaseModel):
 
 
 _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
-_RESPONSES: dict[HTTPStatus, Any] = {
+_RESPONSES: dict[str | int | HTTPStatus, type[BaseModel] | dict[Any, Any] | None] = {
     HTTPStatus.PARTIAL_CONTENT: {"description": "The range that was asked for", "content": _ZIP},
     HTTPStatus.NOT_MODIFIED: {"description": "The zip has the ETag that was sent"},
     HTTPStatus.TEMPORARY_REDIRECT: ZipAddress,
