@@ -192,3 +192,29 @@ def test_two_runs_in_one_folder_do_not_mix(store: MemoryStore, tmp_path: Path) -
     Backup(tmp_path).save(store)
 
     assert len(Backup(tmp_path).load()) == 4
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_what_is_published_while_the_copy_is_made_is_in_it_whole_or_not_at_all(
+    store: MemoryStore, tmp_path: Path, moment: int
+) -> None:
+    blob, manifest = b"new pixels", keys.version("models", "0" * 26, 2)
+    blob_key = keys.blob(hashlib.sha256(blob).hexdigest())
+
+    class Busy(MemoryStore):
+        """Publishes a version at some call: the blob first, as everybody does."""
+
+        def _count(self, call: str) -> None:
+            super()._count(call)
+            if sum(self.calls.values()) == moment + 1:
+                self.put(blob_key, blob)
+                self.put(manifest, b"{}")
+
+    busy = Busy()
+    for info in store.list(""):
+        busy._write(info.key, store.get(info.key).body)
+    Backup(tmp_path).save(busy)
+
+    snapshot = Backup(tmp_path).load()
+    assert manifest not in snapshot or blob_key in snapshot
+    assert MANIFEST in snapshot
