@@ -846,8 +846,9 @@ class Agent:
         lost = self.shelf.record(before)
         name = self.shelf.repair(thorough)
         if lost and name != before:
-            state = "damaged" if name is None else "rolled_back"
-            self.journal.report(state, self.shelf.record(name) or lost, "%s was damaged" % before)
+            self.journal.report("damaged" if name is None else "rolled_back", lost, "%s was damaged" % before)
+            if name is not None:
+                self.journal.report("active", self.shelf.record(name), "after %s was damaged" % before)
         return name
 
     def update(self, deadline: float) -> None:
@@ -998,7 +999,8 @@ class Agent:
         self.shelf.activate(name, keep=False)
         self.journal.save("trial", {})  # Later than that: a cut between them leaves a trial of nothing in use.
         log("back to %s: %s" % (name, why))
-        self.journal.report("rolled_back", self.shelf.record(name), why)
+        self.journal.report("rolled_back", bad, why)  # About the release that failed, as a rollout asks.
+        self.journal.report("active", self.shelf.record(name), "back: " + why)
 
     def inventory(self) -> Dict[str, Any]:
         """What this robot is, for the registry."""

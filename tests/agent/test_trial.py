@@ -79,8 +79,10 @@ class Trial(AgentCase):
         self.assertEqual(self.run_agent("once"), 65)
         self.assertIn("quarantine", self.log)
         self.assert_in_use(good)
-        told = [(report["state"], report["reason"]) for report in self.simulator.reports[-2:]]
-        self.assertEqual(told, [("rolled_back", None), ("failed", "quarantined")])
+        told = [
+            (report["state"], report["version"], report["reason"]) for report in self.simulator.reports[-3:]
+        ]
+        self.assertEqual(told, [("rolled_back", 2, None), ("active", 1, None), ("failed", 2, "quarantined")])
 
     def test_boots_are_starts(self):
         good = self.installed(1)

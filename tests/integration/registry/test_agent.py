@@ -133,6 +133,37 @@ def test_a_robot_outlives_its_registry(robot: Robot, registry: Registry) -> None
     assert robot.version_in_use() == 1
 
 
+def test_a_rollout_ends_well_when_the_robot_confirms_and_pauses_when_it_goes_back(
+    robot: Robot, registry: Registry
+) -> None:
+    registry.client.put("/v1/device-groups/pool", json={"model": "buoys", "version": 1})
+    registry.client.put("/v1/devices/sub-1", json={"group": "pool"})
+    robot.agent("once")
+
+    def roll_out(version: int) -> None:
+        plan = {"version": version, "stages": [{"percent": 100}]}
+        registry.client.post("/v1/device-groups/pool:rollout", json=plan)
+        robot.agent("once")
+        assert robot.version_in_use() == version
+
+    def state() -> Any:
+        return registry.client.get("/v1/device-groups/pool")["rollout"]["state"]
+
+    roll_out(2)
+    robot.configure(healthy_s=0)
+    robot.agent("once")
+    assert state() == "SUCCEEDED"
+
+    third = robot.folder / "3.zip"
+    third.write_bytes(model_zip(3, 1 << 20))
+    registry.publish("buoys", third)
+    robot.configure()
+    roll_out(3)
+    robot.agent("rollback")
+    robot.agent("once")
+    assert (robot.version_in_use(), state()) == (2, "PAUSED")
+
+
 def test_a_release_that_another_registry_signed_is_refused(robot: Robot, registry: Registry) -> None:
     robot.agent("once")
     point_latest_to(registry, 2)
