@@ -45,6 +45,7 @@ from periscope_registry.enrolment import Enrolment
 from periscope_registry.fleet_gauges import FleetGauges
 from periscope_registry.group_routes import enrolment_routes, group_routes
 from periscope_registry.groups import Groups
+from periscope_registry.promotion_routes import promotion_routes
 from periscope_registry.publishing import Publisher
 from periscope_registry.release_routes import release_routes
 from periscope_registry.releases import Releases
@@ -116,7 +117,7 @@ def create_service(settings: Settings, store: ObjectStore) -> RegistryService:
         metrics_registry=metrics,
     )
     install_idempotency(app, documents)
-    for routes in (model_routes, version_routes, alias_routes, download_routes):
+    for routes in (model_routes, version_routes, alias_routes, promotion_routes, download_routes):
         app.register_api(routes(api))
     for routes in (device_routes, agent_routes, release_routes, token_routes, group_routes, enrolment_routes):
         app.register_api(routes(api))

@@ -98,6 +98,15 @@ class Catalogue:
             raise Unknown(f"there is no model {name!r}; PUT /v1/models/{name} makes it")
         return found
 
+    def set_gate(self, model: Document, gate: Body) -> None:
+        """Say what must hold of a version before some aliases are pointed to it.
+
+        Raises:
+            Conflict: others kept changing the model.
+        """
+        change = {"gate": gate, "updated_at": to_rfc3339(utc_now())}
+        self._documents.update(KIND, model.id, lambda latest: latest | change)
+
     def list(self) -> Sequence[Document]:
         """All models, oldest first."""
         return self._documents.list(KIND)

@@ -44,6 +44,7 @@ from periscope_registry.catalogue import Catalogue
 from periscope_registry.devices import Devices
 from periscope_registry.enrolment import Enrolment
 from periscope_registry.groups import Groups
+from periscope_registry.promotion import require_passes
 from periscope_registry.publishing import Publisher
 from periscope_registry.roots import Roots
 from periscope_registry.rules import Unfit, VersionNotes
@@ -206,9 +207,13 @@ def alias_routes(api: Api) -> APIBlueprint:
     )
     @requires("editor")
     def put_alias(path: AliasPath, body: AliasRequest) -> Response:
-        """Point an alias; ``If-Match`` or ``If-None-Match: *`` make it a compare-and-set."""
+        """Point an alias, if the model's gate lets it; ``If-Match``, ``If-None-Match: *`` compare and set."""
+        model = api.catalogue.get(path.name)
+        manifest = api.catalogue.manifests.get(model.id, body.version)
+        if manifest is not None:
+            require_passes(model.body.get("gate"), path.alias, manifest)
         document, is_new = api.aliases.point(
-            api.catalogue.get(path.name),
+            model,
             path.alias,
             body.version,
             current_principal().name,

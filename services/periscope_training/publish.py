@@ -198,5 +198,7 @@ def _metadata(document: Document) -> dict[str, Any]:
         "epoch": body["epoch"],
         "step": body["step"],
         "publication": document.id,
+        "dataset": body.get("dataset"),
+        "parity": body["parity"],
     }
     return {"metrics": body["metrics"], "lineage": lineage}

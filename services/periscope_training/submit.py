@@ -231,6 +231,8 @@ class Submissions:
         checkpoint = self._documents.get(job_document.CHECKPOINT_KIND, job_id).body
         epoch = find_epoch(checkpoint["epochs"], which)
         body = publication.new_publication(job_id, epoch, request.model, request.aliases, self._now())
+        trained_on = self._documents.get(job_document.KIND, job_id).body["dataset"]
+        body["dataset"] = {name: trained_on[name] for name in ("id", "version")}
         return self._create(publication.KIND, publication_id, {**body, "request_sha256": digest})
 
     def _claim(self, kind: str, idempotency_key: str | None) -> str:

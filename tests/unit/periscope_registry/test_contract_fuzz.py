@@ -26,7 +26,8 @@ class Seeded:
         self.service = Service(folder, release_key=KEY)
         for body in ZIPS[:2]:
             self.service.publish("buoys", body)
-        self.service.put("/v1/models/buoys/aliases/latest", {"version": 1})
+        for version in (2, 1):
+            self.service.put("/v1/models/buoys/aliases/latest", {"version": version})
         self.service.put("/v1/roots/1", ROOT, role="admin")
         self._settle()
 
@@ -64,6 +65,13 @@ class Seeded:
                 f"/v1/models/buoys/uploads/{upload_id}:finalize",
                 {},
             ),
+            "GET /v1/models/{name}/versions/{number}/comparison": (
+                "GET",
+                "/v1/models/buoys/versions/2/comparison?base=1",
+                None,
+            ),
+            "PUT /v1/models/{name}/gate": ("PUT", "/v1/models/buoys/gate", {"aliases": []}),
+            "GET /v1/models/{name}/gate": ("GET", "/v1/models/buoys/gate", None),
             "PUT /v1/models/{name}/aliases/{alias}": ("PUT", "/v1/models/buoys/aliases/x", {"version": 1}),
             "PUT /v1/devices/{device}": ("PUT", "/v1/devices/sub-1", {"group": "pool"}),
             "PUT /v1/device-groups/{group}": ("PUT", f"{group}/pool", {"model": "buoys"}),

@@ -85,7 +85,10 @@ def test_an_epoch_becomes_a_version_with_aliases_and_lineage(press: Press) -> No
     assert done["parity"] == {"coverage": 1e-6}
     assert press.registry.aliases == {("buoys", "latest"): 1, ("buoys", "prod"): 1}
     lineage = press.registry.models["buoys"][0]["metadata"]["lineage"]
-    assert lineage == {"job_id": press.job_id, "epoch": 1.0, "step": 60, "publication": asked}
+    told = {"job_id": press.job_id, "epoch": 1.0, "step": 60, "publication": asked}
+    trained_on = press.house.documents.get("jobs", press.job_id).body["dataset"]
+    dataset = {"id": trained_on["id"], "version": trained_on["version"]}
+    assert lineage == told | {"dataset": dataset, "parity": {"coverage": 1e-6}}
     assert press.builder.discarded == [asked]
 
 
