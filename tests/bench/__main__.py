@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 
-from tests.bench import browsing, datasets, detectnet, ingest_kills, predicting, reconciling
+from tests.bench import browsing, datasets, detectnet, ingest_kills, predicting, reconciling, robots
 from tests.bench.measure import table
 
 GROUPS = {
@@ -17,6 +17,7 @@ GROUPS = {
     "datasets": datasets.rows,
     "ingest": ingest_kills.rows,
     "browse": browsing.rows,
+    "registry": robots.rows,
 }
 
 
