@@ -1,0 +1,20 @@
+"""A store for these tests alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from periscope_embedded.seaweedfs import SeaweedFS
+from tests.conftest import start_seaweedfs
+
+
+@pytest.fixture(scope="package")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """A server of their own: a bucket takes volumes of it, and all tests together would want more than it has."""
+    server = start_seaweedfs(tmp_path_factory)
+    try:
+        yield server
+    finally:
+        server.kill()
