@@ -64,6 +64,7 @@ def model_response(document: Document, manifests: Manifests, aliases: list[Docum
     known = manifests.all(document.id)
     return ModelResponse(
         **described(document.body, "name", "description", "created_at", "updated_at"),
+        tags=document.body.get("tags") or {},
         latest_version=known[-1]["version"] if known else None,
         aliases=sorted(summaries, key=lambda summary: summary.alias),
     )

@@ -6,6 +6,7 @@ import atexit
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
@@ -40,6 +41,7 @@ from periscope_registry.aliases import Aliases
 from periscope_registry.catalogue import KIND, Catalogue
 from periscope_registry.device_routes import agent_routes, device_routes, token_routes
 from periscope_registry.devices import Devices
+from periscope_registry.download_counts import DownloadCounts
 from periscope_registry.download_routes import download_routes
 from periscope_registry.enrolment import Enrolment
 from periscope_registry.fleet_gauges import FleetGauges
@@ -49,6 +51,8 @@ from periscope_registry.promotion_routes import promotion_routes
 from periscope_registry.publishing import Publisher
 from periscope_registry.release_routes import release_routes
 from periscope_registry.releases import Releases
+from periscope_registry.removal_routes import removal_routes, version_removal_routes
+from periscope_registry.removing import InUse, Remover
 from periscope_registry.roots import Roots
 from periscope_registry.routes import Api, alias_routes, model_routes, version_routes
 from periscope_registry.rules import (
@@ -76,10 +80,12 @@ class RangeNotSatisfiable(Problem):
 
 @dataclass(frozen=True)
 class RegistryService:
-    """The application and what looks at the fleet behind it."""
+    """The application and what works behind it."""
 
     app: OpenAPI
     gauges: FleetGauges
+    remover: Remover
+    metrics: CollectorRegistry
 
 
 def create_app(settings: Settings, store: ObjectStore) -> OpenAPI:
@@ -108,6 +114,7 @@ def create_service(settings: Settings, store: ObjectStore) -> RegistryService:
         enrolment=Enrolment(documents, tokens),
         roots=roots,
         tokens=tokens,
+        downloads=DownloadCounts(metrics),
     )
     app = create_service_app(
         NAME,
@@ -119,12 +126,15 @@ def create_service(settings: Settings, store: ObjectStore) -> RegistryService:
     install_idempotency(app, documents)
     for routes in (model_routes, version_routes, alias_routes, promotion_routes, download_routes):
         app.register_api(routes(api))
+    remover = Remover(documents, versions, catalogue, tokens)
+    app.register_api(version_removal_routes(api, remover))
+    app.register_api(removal_routes(api, remover))
     for routes in (device_routes, agent_routes, release_routes, token_routes, group_routes, enrolment_routes):
         app.register_api(routes(api))
     _answer_errors(app)
     gauges = FleetGauges(documents)
     metrics.register(gauges)
-    return RegistryService(app, gauges)
+    return RegistryService(app, gauges, remover, metrics)
 
 
 def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
@@ -141,7 +151,17 @@ def create_app_from_environ(environ: Mapping[str, str] = os.environ) -> OpenAPI:
     looking = Worker("registry-fleet", service.gauges.step)
     looking.start()
     atexit.register(looking.stop)
+    if settings.clean_up_every_h:
+        cleaning = Worker("registry-clean-up", lambda: _clean_up(service.remover, settings))
+        cleaning.start()
+        atexit.register(cleaning.stop)
     return service.app
+
+
+def _clean_up(remover: Remover, settings: Settings) -> float:
+    """A step of the clean-up in the background; replicas that do it at once do no harm."""
+    remover.clean_up(timedelta(hours=settings.trash_grace_h), dry_run=False)
+    return timedelta(hours=settings.clean_up_every_h).total_seconds()
 
 
 def _answer_errors(app: Flask) -> None:
@@ -157,6 +177,7 @@ def _answer_errors(app: Flask) -> None:
         Busy: Unavailable,
     }
     map_errors(app, answers)
+    app.register_error_handler(InUse, _answer_in_use)
     app.register_error_handler(Unfit, _answer_unfit)
     app.register_error_handler(ZipRefused, _answer_zip_refused)
     app.register_error_handler(OutOfRange, _answer_out_of_range)
@@ -165,6 +186,10 @@ def _answer_errors(app: Flask) -> None:
 def _answer_unfit(error: Unfit) -> Response:
     errors = [{"pointer": error.pointer, "message": str(error)}]
     return problem_response(Unprocessable(str(error), errors=errors))
+
+
+def _answer_in_use(error: InUse) -> Response:
+    return problem_response(ConflictProblem(str(error), reasons=error.reasons))
 
 
 def _answer_zip_refused(error: ZipRefused) -> Response:

@@ -131,7 +131,7 @@ class Devices:
         number = wish["version"]
         if number is None:
             number = self._aliases.get(model, wish["alias"]).body["version"]
-        manifest = self._catalogue.version(model, number)
+        manifest = self._catalogue.version_in_use(model, number)
         desired = desired_document(device, manifest, self._poll_interval_s)
         content = release_content(device, manifest, self._flavour(found, manifest), wish["activation"])
         return desired | {

@@ -16,6 +16,7 @@ from periscope.store import ObjectStore, StoreUnavailable
 from periscope.web.auth import current_principal, requires
 from periscope.web.openapi import gives
 from periscope_registry.answers import is_known, not_modified, quoted
+from periscope_registry.download_counts import How
 from periscope_registry.routes import MODELS, Api, VersionPath
 from periscope_registry.rules import Busy, NotYours, Unknown, byte_range, zip_etag
 
@@ -62,9 +63,10 @@ def download_routes(api: Api) -> APIBlueprint:
         etag = zip_etag(manifest)
         if is_known(etag):
             return not_modified(etag)
-        if query.proxy:
-            return _stream(api.store, manifest, streams)
-        return _redirect(api, manifest)
+        response = _stream(api.store, manifest, streams) if query.proxy else _redirect(api, manifest)
+        how: How = "proxy" if query.proxy else "redirect"
+        api.downloads.count(path.name, path.number, current_principal().device_id, how)
+        return response
 
     return routes
 

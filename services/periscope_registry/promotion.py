@@ -65,10 +65,15 @@ def numbers_in(metrics: Mapping[str, Any], before: str = "") -> dict[str, float]
 
 def version_before(alias: Mapping[str, Any]) -> int:
     """Where an alias pointed before it came to where it is. Raises IllegalMove."""
-    earlier = [entry["version"] for entry in alias["history"] if entry["version"] != alias["version"]]
+    earlier = earlier_versions(alias)
     if not earlier:
         raise IllegalMove(f"the alias {alias['alias']!r} has never pointed to another version")
-    return int(earlier[-1])
+    return earlier[-1]
+
+
+def earlier_versions(alias: Mapping[str, Any]) -> list[int]:
+    """Where an alias pointed, oldest first, without where it is."""
+    return [entry["version"] for entry in alias["history"] if entry["version"] != alias["version"]]
 
 
 def compare(base: Mapping[str, Any], head: Mapping[str, Any]) -> Body:

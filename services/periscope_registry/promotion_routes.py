@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from periscope.web.auth import current_principal, requires
 from periscope.wire.models import AliasResponse
 from periscope.wire.promotion import ComparisonResponse, GateRequest, GateResponse
+from periscope.wire.retention import StageEntry, StageHistory
 from periscope_registry.answers import alias_response, answer, expect, is_conditional, quoted
 from periscope_registry.promotion import compare, version_before
+from periscope_registry.retention import stage_history
 from periscope_registry.routes import MODELS, AliasPath, Api, ModelPath, VersionPath
 from periscope_registry.rules import Unknown
 
@@ -32,7 +34,7 @@ def promotion_routes(api: Api) -> APIBlueprint:
     def put_gate(path: ModelPath, body: GateRequest) -> Response:
         """Say what must hold of a version before one of these aliases is pointed to it."""
         gate = body.model_dump()
-        api.catalogue.set_gate(api.catalogue.get(path.name), gate)
+        api.catalogue.change(api.catalogue.get(path.name), gate=gate)
         return answer(GateResponse(**gate))
 
     @routes.get("/v1/models/<name>/gate", responses={HTTPStatus.OK: GateResponse})
@@ -66,5 +68,16 @@ def promotion_routes(api: Api) -> APIBlueprint:
         model = api.catalogue.get(path.name)
         base, head = (api.catalogue.version(model, number) for number in (query.base, path.number))
         return answer(ComparisonResponse(**compare(base, head)))
+
+    @routes.get("/v1/models/<name>/versions/<int:number>/stages", responses={HTTPStatus.OK: StageHistory})
+    @requires("viewer")
+    def list_stages(path: VersionPath) -> Response:
+        """When which alias pointed to a version, oldest first."""
+        model = api.catalogue.get(path.name)
+        api.catalogue.version(model, path.number)
+        bodies = [alias.body for alias in api.aliases.list(model)]
+        return answer(
+            StageHistory(items=[StageEntry(**entry) for entry in stage_history(bodies, path.number)])
+        )
 
     return routes

@@ -62,7 +62,8 @@ def advance(rollout: Body, outcomes: Mapping[str, Outcome], members: Sequence[st
     """The rollout one step on, or as it is. Devices that came later count from the next stage on."""
     if rollout["state"] != RUNNING:
         return rollout
-    told = [outcomes.get(name, "pending") for name in rollout["chosen"]]
+    # Who has left the group, or is no more, is waited for by nobody.
+    told = [outcomes.get(name, "pending") for name in rollout["chosen"] if name in members]
     failed, confirmed = told.count("failed"), told.count("confirmed")
     if told and failed / len(told) > rollout["max_failed_ratio"]:
         reason = f"{failed} of {len(told)} devices failed"

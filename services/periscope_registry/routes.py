@@ -42,12 +42,14 @@ from periscope_registry.answers import (
 )
 from periscope_registry.catalogue import Catalogue
 from periscope_registry.devices import Devices
+from periscope_registry.download_counts import DownloadCounts
 from periscope_registry.enrolment import Enrolment
 from periscope_registry.groups import Groups
 from periscope_registry.promotion import require_passes
 from periscope_registry.publishing import Publisher
 from periscope_registry.roots import Roots
 from periscope_registry.rules import Unfit, VersionNotes
+from periscope_registry.searching import ModelsQuery, VersionsQuery, fits_model, fits_version
 from periscope_registry.settings import Settings
 
 MODELS = Tag(name="models", description="Models, their versions and aliases")
@@ -67,6 +69,7 @@ class Api:
     roots: Roots
     groups: Groups
     enrolment: Enrolment
+    downloads: DownloadCounts
 
 
 class ModelPath(BaseModel):
@@ -103,16 +106,15 @@ def model_routes(api: Api) -> APIBlueprint:
     @requires("editor")
     def put_model(path: ModelPath, body: ModelRequest) -> Response:
         """Make a model where there is none of this name; asked again, it changes nothing."""
-        document, is_new = api.catalogue.ensure(path.name, body.description)
+        document, is_new = api.catalogue.ensure(path.name, body.description, body.tags)
         return answer(_describe(api, document), HTTPStatus.CREATED if is_new else HTTPStatus.OK)
 
     @routes.get("/v1/models", responses={HTTPStatus.OK: ModelList})
     @requires("viewer")
-    def list_models(query: PageQuery) -> Response:
-        """Models, oldest first."""
-        chosen, token = page(
-            api.catalogue.list(), query.page_size, query.page_token, lambda document: document.id
-        )
+    def list_models(query: ModelsQuery) -> Response:
+        """Models, oldest first, all or those that are looked for."""
+        found = [document for document in api.catalogue.list() if fits_model(query, document.body)]
+        chosen, token = page(found, query.page_size, query.page_token, lambda document: document.id)
         items = [_describe(api, document) for document in chosen]
         return answer(ModelList(items=items, next_page_token=token))
 
@@ -150,7 +152,9 @@ def version_routes(api: Api) -> APIBlueprint:
     @requires("editor")
     def finalize_upload(path: UploadPath, body: FinalizeRequest) -> Response:
         """Check a zip and make a version of it, 201; where this model has that very zip already, 200."""
-        notes = VersionNotes(body.description, body.metrics, body.lineage, current_principal().name)
+        notes = VersionNotes(
+            body.description, body.metrics, body.lineage, current_principal().name, body.tags
+        )
         manifest, is_new = api.publisher.publish(api.catalogue.get(path.name), path.upload_id, notes)
         return answer(
             VersionResponse(**manifest),
@@ -160,11 +164,12 @@ def version_routes(api: Api) -> APIBlueprint:
 
     @routes.get("/v1/models/<name>/versions", responses={HTTPStatus.OK: VersionList})
     @requires("viewer")
-    def list_versions(path: ModelPath, query: PageQuery) -> Response:
-        """Versions, oldest first."""
+    def list_versions(path: ModelPath, query: VersionsQuery) -> Response:
+        """Versions, oldest first, all or those that are looked for."""
         manifests = api.catalogue.manifests.all(api.catalogue.get(path.name).id)
+        found = [manifest for manifest in manifests if fits_version(query, manifest)]
         chosen, token = page(
-            manifests, query.page_size, query.page_token, lambda manifest: f"{manifest['version']:08d}"
+            found, query.page_size, query.page_token, lambda manifest: f"{manifest['version']:08d}"
         )
         items = [VersionResponse(**manifest) for manifest in chosen]
         return answer(VersionList(items=items, next_page_token=token))

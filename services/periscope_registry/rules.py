@@ -20,7 +20,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from detectnet.bundle import BundleReport
@@ -95,6 +95,7 @@ class VersionNotes:
     metrics: Body | None
     lineage: Body | None
     published_by: str
+    tags: Body = field(default_factory=dict)
 
 
 def make_manifest(
@@ -117,6 +118,7 @@ def make_manifest(
         "description": notes.description,
         "metrics": notes.metrics,
         "lineage": notes.lineage,
+        "tags": notes.tags,
         "published_by": notes.published_by,
         "created_at": at,
     }

@@ -37,6 +37,12 @@ class Settings:
     release_key: PrivateKey | None = None
     """What signs releases; without it devices get none, and those with a pinned root take no model."""
 
+    clean_up_every_h: int = 0
+    """Hours between clean-ups of versions; 0: only when someone asks for one."""
+
+    trash_grace_h: int = 168
+    """How long a version in the trash can be restored."""
+
     first_root: Mapping[str, Any] | None = None
     """Root document 1, put in place at start where there is none."""
 
@@ -49,6 +55,8 @@ class Settings:
             max_zip_bytes=whole_number(environ, "PERISCOPE_MAX_ZIP_BYTES", cls.max_zip_bytes),
             poll_interval_s=whole_number(environ, "PERISCOPE_POLL_INTERVAL_S", cls.poll_interval_s),
             download_expires_s=whole_number(environ, "PERISCOPE_DOWNLOAD_EXPIRES_S", cls.download_expires_s),
+            clean_up_every_h=whole_number(environ, "PERISCOPE_CLEAN_UP_EVERY_H", cls.clean_up_every_h),
+            trash_grace_h=whole_number(environ, "PERISCOPE_TRASH_GRACE_H", cls.trash_grace_h),
             release_key=_release_key(environ.get("PERISCOPE_RELEASE_KEY_FILE")),
             first_root=_first_root(environ.get("PERISCOPE_ROOT_FILE")),
         )

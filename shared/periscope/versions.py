@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from periscope import keys
@@ -38,7 +39,11 @@ class Versions:
             except Conflict:
                 number += 1
                 continue
-            return number, manifest
+            if not self.is_removed(owner_id, number):
+                return number, manifest
+            # Since this one looked, the number was given and taken back: it is never given twice.
+            self._store.delete(keys.version(self._kind, owner_id, number))
+            number += 1
 
     def get(self, owner_id: str, number: int) -> Manifest | None:
         """A version's manifest, or None."""
@@ -51,12 +56,12 @@ class Versions:
 
     def latest(self, owner_id: str) -> int | None:
         """The highest number, or None where there is no version."""
-        numbers = self._numbers(owner_id)
+        numbers = self.numbers(owner_id)
         return numbers[-1] if numbers else None
 
     def list(self, owner_id: str) -> list[Manifest]:
         """All manifests, oldest first."""
-        manifests = (self.get(owner_id, number) for number in self._numbers(owner_id))
+        manifests = (self.get(owner_id, number) for number in self.numbers(owner_id))
         return [manifest for manifest in manifests if manifest is not None]
 
     def remove(self, owner_id: str, number: int) -> None:
@@ -64,20 +69,36 @@ class Versions:
 
         Its blobs stay, until a collection of garbage finds that nothing names them.
         """
-        manifest = self.get(owner_id, number)
-        if manifest is None:
+        if self.get(owner_id, number) is None:
             return
         # The mark first: whoever publishes lists versions, then marks, and so sees one of both.
+        if not self.is_removed(owner_id, number):
+            self.mark(owner_id, number)
+        self._store.delete(keys.version(self._kind, owner_id, number))
+
+    def mark(self, owner_id: str, number: int) -> None:
+        """Say that a version is to be removed; its manifest stays for now."""
         mark = json.dumps({"version": number, "removed_at": to_rfc3339(utc_now())}).encode()
         self._store.put(keys.removed_version(self._kind, owner_id, number), mark)
-        self._store.delete(keys.version(self._kind, owner_id, number))
+
+    def unmark(self, owner_id: str, number: int) -> None:
+        """Take that back; only for a version whose manifest is there."""
+        self._store.delete(keys.removed_version(self._kind, owner_id, number))
+
+    def is_removed(self, owner_id: str, number: int) -> bool:
+        """Whether a version was removed or is marked for it."""
+        return self._store.head(keys.removed_version(self._kind, owner_id, number)) is not None
+
+    def removed(self, owner_id: str) -> Mapping[int, datetime]:
+        """Numbers that were removed or are marked for it, and since when."""
+        marks = self._store.list(keys.removed_versions_prefix(self._kind, owner_id))
+        return {int(info.key.rpartition("/")[2]): info.modified_at for info in marks}
+
+    def numbers(self, owner_id: str) -> tuple[int, ...]:
+        """The numbers of all manifests, those of marked versions too."""
+        prefix = keys.versions_prefix(self._kind, owner_id)
+        return tuple(int(info.key.removeprefix(prefix)) for info in self._store.list(prefix))
 
     def _highest(self, owner_id: str) -> int:
         """The highest number that was ever given, or 0."""
-        present = self.latest(owner_id) or 0
-        removed = self._store.list(keys.removed_versions_prefix(self._kind, owner_id))
-        return max([present, *(int(info.key.rpartition("/")[2]) for info in removed)])
-
-    def _numbers(self, owner_id: str) -> tuple[int, ...]:
-        prefix = keys.versions_prefix(self._kind, owner_id)
-        return tuple(int(info.key.removeprefix(prefix)) for info in self._store.list(prefix))
+        return max([self.latest(owner_id) or 0, *self.removed(owner_id)])

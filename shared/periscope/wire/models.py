@@ -39,10 +39,18 @@ Notes = Annotated[
 ]
 
 
+Tags = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=63)], Annotated[str, Field(max_length=200)]],
+    Field(max_length=50),
+]
+"""Names and values of people's own."""
+
+
 class ModelRequest(RequestModel):
     """Make a model, or change what is said of it."""
 
     description: str | None = Field(None, max_length=2000, description="Left out: stays as it is")
+    tags: Tags | None = Field(None, description="Names and values of your own; left out: stay as they are")
 
 
 class UploadRequest(RequestModel):
@@ -58,6 +66,7 @@ class FinalizeRequest(RequestModel):
     description: str = Field("", max_length=2000)
     metrics: Notes | None = Field(None, description="How good it is, as the training service says")
     lineage: Notes | None = Field(None, description="Where it comes from: job, epoch, dataset")
+    tags: Tags = Field(default_factory=dict, description="Names and values of your own")
 
 
 class AliasRequest(RequestModel):
@@ -121,6 +130,7 @@ class VersionResponse(ResponseModel):
     description: str
     metrics: dict[str, Any] | None
     lineage: dict[str, Any] | None
+    tags: dict[str, str] = {}
     published_by: str
     created_at: str
 
@@ -170,6 +180,7 @@ class ModelResponse(ResponseModel):
 
     name: str
     description: str
+    tags: dict[str, str] = {}
     latest_version: int | None = Field(description="The highest number; null before the first version")
     aliases: list[AliasSummary]
     created_at: str

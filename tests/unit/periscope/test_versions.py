@@ -54,6 +54,22 @@ def test_a_spurious_refusal_leaves_no_gap() -> None:
     assert number == 1
 
 
+def test_a_number_that_was_given_and_taken_back_meanwhile_is_not_given_again(
+    memory_store: MemoryStore,
+) -> None:
+    mine, theirs = Versions(memory_store, "models"), Versions(memory_store, "models")
+    mine.publish("m", lambda _: {"who": "me"})
+
+    def held_up(number: int) -> dict[str, str]:
+        if number == 2:
+            theirs.publish("m", lambda _: {"who": "they"})
+            theirs.remove("m", 2)
+        return {"who": "me again"}
+
+    assert mine.publish("m", held_up)[0] == 3
+    assert [manifest["version"] for manifest in mine.list("m")] == [1, 3]
+
+
 def test_a_publisher_in_doubt_shows_nothing() -> None:
     store = LosesRequests()
     store.lose_next = True

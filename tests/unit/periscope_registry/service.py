@@ -24,7 +24,7 @@ class Service:
         self.store = store or MemoryStore()
         self.settings = Settings(admin_token=ADMIN, scratch_dir=scratch_dir, **settings)
         made = create_service(self.settings, self.store)
-        self.app, self.gauges = made.app, made.gauges
+        self.app, self.gauges, self.metrics = made.app, made.gauges, made.metrics
         self.client = self.app.test_client()
         self._tokens = Tokens(Documents(self.store))
         self._texts: dict[tuple[Role, str | None], str] = {}

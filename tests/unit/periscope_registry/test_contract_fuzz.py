@@ -20,22 +20,25 @@ STAGES = [{"percent": 100}]
 
 
 class Seeded:
-    """A service in which everything exists; nothing but tokens and uploads can be removed."""
+    """A service in which everything exists; what was removed is made again before it is named."""
 
     def __init__(self, folder: Path) -> None:
         self.service = Service(folder, release_key=KEY)
         for body in ZIPS[:2]:
             self.service.publish("buoys", body)
-        for version in (2, 1):
-            self.service.put("/v1/models/buoys/aliases/latest", {"version": version})
         self.service.put("/v1/roots/1", ROOT, role="admin")
         self._settle()
 
     def _settle(self) -> None:
+        """The alias holds both versions: one it points to, to the other it would go back."""
+        if self.service.get("/v1/models/buoys/aliases/latest").status_code == 404:
+            for version in (2, 1):
+                self.service.put("/v1/models/buoys/aliases/latest", {"version": version})
         self.service.put("/v1/device-groups/pool", {"model": "buoys", "version": 1})
         self.service.put("/v1/devices/sub-1", {"group": "pool"})
 
     def resources(self) -> dict[str, str]:
+        self._settle()
         made = self.service.post("/v1/tokens", {"role": "viewer", "name": "x"}, role="admin").json
         return {
             "name": "buoys",
@@ -53,6 +56,8 @@ class Seeded:
         code = self.service.post("/v1/devices/sub-1:code", {}).json["code"]
         upload_id = self.service.upload("buoys", ZIPS[2])
         group = "/v1/device-groups"
+        self.service.put(f"{group}/empty", {"model": "buoys", "version": 1})
+        self.service.publish("spare", ZIPS[2])
         plan = {"version": 2, "stages": STAGES}
         return {
             "GET /v1/models/{name}/versions/{number}/zip": (
@@ -70,6 +75,13 @@ class Seeded:
                 "/v1/models/buoys/versions/2/comparison?base=1",
                 None,
             ),
+            "DELETE /v1/models/{name}/versions/{number}": ("DELETE", "/v1/models/spare/versions/1", None),
+            "POST /v1/models/{name}/versions/{number}:restore": (
+                "POST",
+                "/v1/models/buoys/versions/2:restore",
+                None,
+            ),
+            "DELETE /v1/device-groups/{group}": ("DELETE", f"{group}/empty", None),
             "PUT /v1/models/{name}/gate": ("PUT", "/v1/models/buoys/gate", {"aliases": []}),
             "GET /v1/models/{name}/gate": ("GET", "/v1/models/buoys/gate", None),
             "PUT /v1/models/{name}/aliases/{alias}": ("PUT", "/v1/models/buoys/aliases/x", {"version": 1}),

@@ -131,11 +131,14 @@ def test_the_page_names_what_is_exposed(fleet: Fleet) -> None:
     fleet.tell("sub-2", "active", 2)
     fleet.tell("sub-2", "rolled_back", 1)
     fleet.service.gauges.step()
+    fleet.service.get("/v1/models/buoys/versions/2/zip", role="device", device_id="sub-2")
     families = text_string_to_metric_families(fleet.service.client.get("/metrics").text)
     exposed = {
-        family.name: {label for sample in family.samples for label in sample.labels}
+        family.name + ("_total" if family.type == "counter" else ""): {
+            label for sample in family.samples for label in sample.labels
+        }
         for family in families
-        if family.name.startswith(("periscope_device", "periscope_rollout"))
+        if family.name.startswith(("periscope_device", "periscope_rollout", "periscope_zip"))
     }
     section = PAGE.read_text().split("\n## Fleet\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(periscope_\w+)` \|([^|]*)\|", section, re.MULTILINE)
