@@ -19,6 +19,7 @@ from periscope.background import Worker
 from periscope.documents import Conflict, Documents
 from periscope.metered_store import MeteredStore
 from periscope.probe import prove_conditional_writes
+from periscope.recent_documents import RecentDocuments
 from periscope.s3 import S3Store
 from periscope.store import ObjectStore
 from periscope.tokens import Tokens
@@ -38,7 +39,8 @@ from periscope.web.problems import (
     problem_response,
 )
 from periscope_registry.aliases import Aliases
-from periscope_registry.catalogue import KIND, Catalogue
+from periscope_registry.catalogue import KIND, Catalogue, Manifests
+from periscope_registry.desires import Desires
 from periscope_registry.device_routes import agent_routes, device_routes, token_routes
 from periscope_registry.devices import Devices
 from periscope_registry.download_counts import DownloadCounts
@@ -99,17 +101,28 @@ def create_service(settings: Settings, store: ObjectStore) -> RegistryService:
     store = MeteredStore(store, NAME, metrics)
     documents, versions = Documents(store), Versions(store, KIND)
     tokens = Tokens(documents, settings.admin_token)
-    catalogue = Catalogue(documents, versions)
-    aliases = Aliases(documents, catalogue.manifests)
+    manifests = Manifests(versions)
+    catalogue = Catalogue(documents, manifests)
+    aliases = Aliases(documents, manifests)
     groups = Groups(documents)
+    lately = Desires(RecentDocuments(store, documents), manifests)
     releases, roots = Releases(documents, settings.release_key), Roots(documents)
     api = Api(
         settings=settings,
         store=store,
         catalogue=catalogue,
-        publisher=Publisher(store, documents, versions, catalogue.manifests, settings.scratch_dir),
+        publisher=Publisher(store, documents, versions, manifests, settings.scratch_dir),
         aliases=aliases,
-        devices=Devices(documents, catalogue, aliases, settings.poll_interval_s, releases, roots, groups),
+        devices=Devices(
+            documents,
+            catalogue,
+            groups,
+            settings.poll_interval_s,
+            releases,
+            roots,
+            Desires(documents, manifests),
+            lately,
+        ),
         groups=groups,
         enrolment=Enrolment(documents, tokens),
         roots=roots,

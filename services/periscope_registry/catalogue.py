@@ -74,9 +74,9 @@ def find_by_name(documents: Documents, kind: str, name: str) -> Document | None:
 class Catalogue:
     """All models of one store."""
 
-    def __init__(self, documents: Documents, versions: Versions) -> None:
+    def __init__(self, documents: Documents, manifests: Manifests) -> None:
         self._documents = documents
-        self.manifests = Manifests(versions)
+        self.manifests = manifests
 
     def ensure(self, name: str, description: str | None, tags: Body | None = None) -> tuple[Document, bool]:
         """The model of this name, made if need be; and whether it was. What is given replaces the old.

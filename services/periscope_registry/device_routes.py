@@ -112,9 +112,8 @@ def agent_routes(api: Api) -> APIBlueprint:
     @requires("viewer", "device")
     def get_desired(path: DevicePath) -> Response:
         """What the device should have; 304 while that is what ``If-None-Match`` names."""
-        if _calls_itself(path.device):
-            api.devices.note_contact(path.device)
-        desired = api.devices.desired(path.device)
+        ask = api.devices.poll if _calls_itself(path.device) else api.devices.desired
+        desired = ask(path.device)
         etag = content_etag(desired)
         if is_known(etag):
             return not_modified(etag)

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from periscope.clock import to_rfc3339, utc_now
 from periscope.documents import Body, Conflict, Document, DocumentMissing, Documents
 from periscope.ids import new_id
-from periscope_registry.aliases import Aliases, Precondition
+from periscope_registry.aliases import Precondition
 from periscope_registry.catalogue import Catalogue, find_by_name
-from periscope_registry.groups import FLEET, WISH, Groups
+from periscope_registry.desires import Desired, Desires
+from periscope_registry.groups import FLEET, Groups
 from periscope_registry.releases import Releases, release_content
 from periscope_registry.rollout_rules import RUNNING
 from periscope_registry.roots import Roots
@@ -55,20 +56,22 @@ class Devices:
         self,
         documents: Documents,
         catalogue: Catalogue,
-        aliases: Aliases,
+        groups: Groups,
         poll_interval_s: int,
         releases: Releases,
         roots: Roots,
-        groups: Groups,
+        now: Desires,
+        lately: Desires,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._documents = documents
         self._catalogue = catalogue
-        self._aliases = aliases
         self._poll_interval_s = poll_interval_s
         self._releases = releases
         self._roots = roots
         self._groups = groups
+        self._now = now
+        self._lately = lately
         self._monotonic = monotonic
         self._contacts: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -90,10 +93,14 @@ class Devices:
 
     def state(self, device: Document) -> Body:
         """What a device told; empty before its first contact."""
+        found = self._state_document(device)
+        return {"last_contact_at": None, "reports": []} if found is None else found.body
+
+    def _state_document(self, device: Document) -> Document | None:
         try:
-            return self._documents.get(STATES, device.id).body
+            return self._documents.get(STATES, device.id)
         except DocumentMissing:
-            return {"last_contact_at": None, "reports": []}
+            return None
 
     def wish(self, device: str, wish: Wish, expect: Precondition) -> tuple[Document, bool]:
         """Say what a device should have; return the device and whether it is new.
@@ -123,21 +130,34 @@ class Devices:
         except Conflict as error:
             raise Changed(f"the device {device!r} was changed by another just now; try again") from error
 
+    def poll(self, device: str) -> Body:
+        """What the device, which asks itself, is told; its contact is written down. Raises Unknown."""
+        found = self.get(device)
+        state = self._state_document(found)
+        self._note_contact(found, state)
+        return self._told(found, {} if state is None else state.body)
+
     def desired(self, device: str) -> Body:
         """What the device is told. Raises Unknown."""
         found = self.get(device)
-        wish = self.wish_of(found)
-        model = self._catalogue.get(wish["model"])
-        number = wish["version"]
-        if number is None:
-            number = self._aliases.get(model, wish["alias"]).body["version"]
-        manifest = self._catalogue.version_in_use(model, number)
-        desired = desired_document(device, manifest, self._poll_interval_s)
-        content = release_content(device, manifest, self._flavour(found, manifest), wish["activation"])
-        return desired | {
-            "release": self._releases.release(found.id, content),
-            "root_version": self._roots.newest(),
-        }
+        return self._told(found, self.state(found))
+
+    def _told(self, device: Document, state: Body) -> Body:
+        """What is signed is looked at twice: a wish of a moment ago never makes a new release."""
+        desired = self._lately.desired(device)
+        release = None
+        if self._releases.can_sign:
+            release = self._releases.kept(device.id, self._content(device, state, desired))
+            if release is None:
+                desired = self._now.desired(device)
+                release = self._releases.release(device.id, self._content(device, state, desired))
+        told = desired_document(device.body["device"], desired.manifest, self._poll_interval_s)
+        return told | {"release": release, "root_version": self._roots.newest()}
+
+    def _content(self, device: Document, state: Body, desired: Desired) -> Body:
+        inventory = state.get("inventory") or {}
+        flavour = choose_flavour(desired.manifest.get("flavours", {}), inventory.get("tensorrt"))
+        return release_content(device.body["device"], desired.manifest, flavour, desired.activation)
 
     def release_file(self, device: str) -> Body:
         """The release and all roots, as they stand beside a zip. Raises Unknown, NoReleaseKey."""
@@ -148,16 +168,19 @@ class Devices:
             )
         return {"release": release, "roots": self._roots.all()}
 
-    def note_contact(self, device: str) -> None:
-        """Write down that a device was here, unless that was done a moment ago. Raises Unknown."""
-        now = self._monotonic()
+    def _note_contact(self, device: Document, state: Document | None) -> None:
+        """Write down that a device was here, unless that was done a moment ago."""
+        name, now = device.body["device"], self._monotonic()
         with self._lock:
-            if now - self._contacts.get(device, float("-inf")) < CONTACT_INTERVAL_S:
+            if now - self._contacts.get(name, float("-inf")) < CONTACT_INTERVAL_S:
                 return
-            self._contacts[device] = now
-        found = self.get(device)
-        self._change_state(found, lambda body: body)
-        self._reconcile_group_of(found)
+            self._contacts[name] = now
+        with suppress(Conflict):  # Then what it told, with its contact, was written just now.
+            if state is None:
+                self._documents.create(STATES, _contacted({"reports": []}), device.id)
+            else:
+                self._documents.replace(state, _contacted(state.body))
+        self._reconcile_group_of(device)
 
     def add_reports(self, device: str, reports: Sequence[Body], inventory: Body | None = None) -> int:
         """Keep what a device tells; return how many reports were new. Raises Unknown."""
@@ -176,24 +199,13 @@ class Devices:
         return len(new)
 
     def _change_state(self, device: Document, change: Callable[[Body], Body]) -> None:
-        def contacted(body: Body) -> Body:
-            return change(body) | {"last_contact_at": to_rfc3339(utc_now())}
-
         with suppress(Conflict):  # It was here before.
             self._documents.create(STATES, {"last_contact_at": None, "reports": []}, device.id)
-        self._documents.update(STATES, device.id, contacted)
-
-    def _flavour(self, device: Document, manifest: Body) -> str | None:
-        inventory = self.state(device).get("inventory") or {}
-        return choose_flavour(manifest.get("flavours", {}), inventory.get("tensorrt"))
+        self._documents.update(STATES, device.id, lambda body: _contacted(change(body)))
 
     def wish_of(self, device: Document) -> Body:
         """Model, alias or version, and activation: its own, or those of its group. Raises Unknown."""
-        own = {"activation": "now", **device.body}
-        if own["model"] is not None:
-            return {name: own[name] for name in WISH}
-        name = own["group"] or FLEET
-        return self._groups.wish_for(self._groups.get(name), own["device"])
+        return self._now.wish_of(device)
 
     def reports_of(self, group: str) -> dict[str, Sequence[Body]]:
         """What the devices that follow a group told, by name."""
@@ -212,11 +224,9 @@ class Devices:
         return self._groups.reconcile(group, self.reports_of(group.body["group"]))
 
     def _reconcile_group_of(self, device: Document) -> None:
-        if device.body["model"] is not None:
-            return
-        group = self._groups.find(device.body.get("group") or FLEET)
-        if group is not None:
-            self.reconcile(group)
+        group = self._lately.group_of(device)
+        if group is not None and group.body["rollout"] is not None:
+            self.reconcile(self._groups.get(group.body["group"]))
 
     def find(self, device: str) -> Document | None:
         """The device, or None."""
@@ -230,3 +240,7 @@ class Devices:
             raise Unfit("/model", str(error)) from error
         if version is not None and self._catalogue.manifests.get(model.id, version) is None:
             raise Unfit("/version", f"the model {name!r} has no version {version}")
+
+
+def _contacted(body: Body) -> Body:
+    return body | {"last_contact_at": to_rfc3339(utc_now())}

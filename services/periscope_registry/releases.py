@@ -43,6 +43,13 @@ class Releases:
         """Whether there is a release key."""
         return self._key is not None
 
+    def kept(self, device_id: str, content: Mapping[str, Any]) -> Body | None:
+        """The signed release, if it is of this content."""
+        present = None if self._key is None else self._find(device_id)
+        if present is None or self._key is None or not is_current(present, content, self._key.key_id):
+            return None
+        return _told(present)
+
     def release(self, device_id: str, content: Mapping[str, Any]) -> Body | None:
         """The signed release of this content: the one of before, or a new one; None without a key.
 

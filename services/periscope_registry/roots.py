@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from periscope.documents import Body, Conflict, DocumentMissing, Documents
@@ -9,14 +11,17 @@ from periscope.roots import RootRefused, check_root
 from periscope_registry.rules import Changed, Unfit, Unknown
 
 KIND = "roots"
+ASK_EVERY_S = 2.0
 
 
 class Roots:
     """The chain of root documents of one store."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._documents = documents
+        self._monotonic = monotonic
         self._newest = 0
+        self._asked_at = float("-inf")
 
     def get(self, version: int) -> Body:
         """A signed root. Raises Unknown."""
@@ -30,7 +35,13 @@ class Roots:
         return [self.get(version) for version in range(1, self.newest() + 1)]
 
     def newest(self) -> int:
-        """The number of the newest, or 0. They are never removed, so only the end is asked for."""
+        """The number of the newest, or 0; one that another replica took is seen after some seconds.
+
+        They are never removed, so only the end is asked for.
+        """
+        if self._monotonic() - self._asked_at < ASK_EVERY_S:
+            return self._newest
+        self._asked_at = self._monotonic()
         while self._find(self._newest + 1) is not None:
             self._newest += 1
         return self._newest
@@ -58,6 +69,7 @@ class Roots:
             self._documents.create(KIND, {"version": version, **signed}, _id(version))
         except Conflict:
             return self._require_same(version, self.get(version), signed)
+        self._asked_at = float("-inf")
         return True
 
     def ensure_first(self, signed: Body) -> None:

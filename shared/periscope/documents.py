@@ -10,8 +10,10 @@ import json
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,6 +27,7 @@ CLAIM_ATTEMPTS = 3
 BACKOFF_S = 0.02
 READERS = 8
 PARALLEL_FROM = 16
+MAX_KNOWN_NAMES = 100_000
 
 Body = dict[str, Any]
 
@@ -54,6 +57,8 @@ class Documents:
         self._store = store
         self._cache: dict[str, Document] = {}
         self._cache_lock = threading.Lock()
+        self._names: dict[str, str] = {}
+        self._writes: Counter[str] = Counter()
 
     def create(self, kind: str, body: Body, document_id: str | None = None) -> Document:
         """Claim an id and write the first body; a fresh id where none is given.
@@ -64,7 +69,8 @@ class Documents:
         """
         document_id = document_id or new_id()
         marked = body | {"write_id": _write_id()}
-        etag = claim(self._store, keys.document(kind, document_id), marked)
+        with self._counted(kind):
+            etag = claim(self._store, keys.document(kind, document_id), marked)
         return Document(kind, document_id, marked, etag)
 
     def get(self, kind: str, document_id: str) -> Document:
@@ -84,16 +90,20 @@ class Documents:
         """
         key = keys.document(document.kind, document.id)
         marked = body | {"write_id": _write_id()}
+        with self._counted(document.kind):
+            etag = self._put(key, marked, document.etag)
+        return Document(document.kind, document.id, marked, etag)
+
+    def _put(self, key: str, marked: Body, expected_etag: str) -> str:
         try:
-            etag = self._store.put_if_match(key, encode(marked), document.etag)
+            return self._store.put_if_match(key, encode(marked), expected_etag)
         except (PreconditionFailed, StoreUnavailable) as error:
             found = _read_back(self._store, key)
-            if found is not None and found.etag == document.etag and isinstance(error, StoreUnavailable):
+            if found is not None and found.etag == expected_etag and isinstance(error, StoreUnavailable):
                 raise  # Nothing has happened yet, and still may.
             if found is None or not _holds(found, marked):
                 raise Conflict(f"{key} was changed by another") from error
-            etag = found.etag
-        return Document(document.kind, document.id, marked, etag)
+            return found.etag
 
     def update(self, kind: str, document_id: str, change: Callable[[Body], Body]) -> Document:
         """Read, change and write until no other writer comes between.
@@ -114,6 +124,17 @@ class Documents:
                 # Spread the writers out: all of them read the same state just now.
                 time.sleep(BACKOFF_S * (1 << min(attempt, 5)) * (0.5 + secrets.randbelow(100) / 100))
         raise Conflict(f"{keys.document(kind, document_id)} kept changing")
+
+    def writes(self, kind: str) -> int:
+        """How many writes of a kind have ended here: what was read before the last one may be old."""
+        return self._writes[kind]
+
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        try:
+            yield
+        finally:  # A write that failed may have taken effect.
+            self._writes[kind] += 1
 
     def matching(self, kind: str, fits: Callable[[Body], bool]) -> list[Document]:
         """The documents of a kind whose body fits, oldest first; the others are not copied.
@@ -166,7 +187,8 @@ class Documents:
 
     def delete(self, kind: str, document_id: str) -> None:
         """Remove a document; an absent one is no error."""
-        self._store.delete(keys.document(kind, document_id))
+        with self._counted(kind):
+            self._store.delete(keys.document(kind, document_id))
 
     def claim_name(self, kind: str, name: str, document_id: str) -> str:
         """Make ``name`` belong to a document unless it belongs to one; return the owner's id."""
@@ -176,15 +198,25 @@ class Documents:
             claim(self._store, key, body)
         except Conflict:
             return self.id_of_name(kind, name) or document_id
-        return document_id
+        return self._remember_name(key, document_id)
 
     def id_of_name(self, kind: str, name: str) -> str | None:
         """The id that owns a name, or None."""
+        key = keys.name_claim(kind, name)
+        if key in self._names:
+            return self._names[key]
         try:
-            stored = self._store.get(keys.name_claim(kind, name))
+            stored = self._store.get(key)
         except ObjectMissing:
             return None
-        return str(json.loads(stored.body)["id"])
+        return self._remember_name(key, str(json.loads(stored.body)["id"]))
+
+    def _remember_name(self, key: str, document_id: str) -> str:
+        """A claim is for good, so it is read once."""
+        if len(self._names) >= MAX_KNOWN_NAMES:
+            self._names.clear()
+        self._names[key] = document_id
+        return document_id
 
 
 def claim(store: ObjectStore, key: str, body: Body) -> str:

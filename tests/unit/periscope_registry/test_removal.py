@@ -15,7 +15,7 @@ from periscope.store import StoreUnavailable
 from periscope.tokens import Tokens
 from periscope.versions import Versions
 from periscope_registry.aliases import KIND as ALIASES
-from periscope_registry.catalogue import KIND, Catalogue
+from periscope_registry.catalogue import KIND, Catalogue, Manifests
 from periscope_registry.removing import Remover
 from tests.fakes import MemoryStore
 from tests.unit.periscope_registry.service import Service
@@ -64,7 +64,7 @@ def report(service: Service, device: str, state: str, version: int) -> None:
 def remover_after(service: Service, passed: timedelta) -> Remover:
     """The registry's, when so much time has passed."""
     documents, versions = Documents(service.store), Versions(service.store, KIND)
-    catalogue = Catalogue(documents, versions)
+    catalogue = Catalogue(documents, Manifests(versions))
     return Remover(documents, versions, catalogue, Tokens(documents), lambda: utc_now() + passed)
 
 
