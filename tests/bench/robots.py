@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import requests
 
+from periscope.signing import PrivateKey
 from periscope_embedded.seaweedfs import SeaweedFS
 from tests.bench.measure import Row, in_turns
 from tests.integration.gunicorn_service import ADMIN, free_port
@@ -152,7 +153,10 @@ def _registry(folder: Path, body: bytes) -> Iterator[Ours]:
     try:
         server.wait_ready()
         server.make_bucket("bench")
-        registry = Registry(server.environ("bench"), folder / "registry")
+        key = folder / "release.pem"
+        key.write_bytes(PrivateKey.new().to_pem())
+        environ = {**server.environ("bench"), "PERISCOPE_RELEASE_KEY_FILE": str(key)}
+        registry = Registry(environ, folder / "registry")
         try:
             registry.start()
             path = folder / "model.zip"
