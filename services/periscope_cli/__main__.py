@@ -5,22 +5,29 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+import typer
+from typer.exceptions import TyperException
+from typer.main import get_command
+from typer.rich_utils import rich_format_error
 
 from periscope.client import ServiceError
-from periscope_cli.arguments import build_parser
-from periscope_cli.connection import Connection, Session
-from periscope_cli.console import Console
-from periscope_cli.failures import INTERRUPTED, OK, CommandFailed, failure_of
+from periscope_cli.command_line import app, globals_first
+from periscope_cli.console import Console, ReaderGone
+from periscope_cli.failures import INTERRUPTED, OK, USAGE, CommandFailed, failure_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    chosen = build_parser().parse_args(arguments)
-    console = Console(chosen.json, quiet=chosen.quiet)
+    ordered = globals_first(sys.argv[1:] if arguments is None else list(arguments))
+    console = Console("--json" in ordered)
     try:
-        connection = Connection.find(vars(chosen), os.environ, Path.cwd())
-        chosen.run(Session(connection, console), chosen)
+        return int(get_command(app).main(ordered, prog_name="periscope", standalone_mode=False) or OK)
+    except TyperException as error:
+        # Typer's own words: the usage, and what is wrong with this command line.
+        rich_format_error(error)  # type: ignore[arg-type] # all but the base class are what it takes
+        console.tell_failure(CommandFailed(str(error), USAGE))
+        return USAGE
     except CommandFailed as error:
         console.failure(error)
         return error.exit_code
@@ -28,14 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failure = failure_of(error)
         console.failure(failure)
         return failure.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         console.failure(CommandFailed("interrupted", INTERRUPTED))
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `periscope jobs | head`: nothing may be flushed to it.
+    except ReaderGone:
+        # Nothing may be flushed to it any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    return OK
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ from typing import Any, TextIO
 from periscope_cli.failures import CommandFailed
 
 
+class ReaderGone(Exception):
+    """Who read our output has seen enough, as in `periscope jobs | head`."""
+
+
 class Console:
     """The two streams of one command."""
 
@@ -26,8 +30,15 @@ class Console:
 
     def result(self, document: Any, text: str) -> None:
         """What the command was called for."""
-        self.out.write((json.dumps(document, indent=2) if self.as_json else text) + "\n")
-        self.out.flush()
+        self.stream((json.dumps(document, indent=2) if self.as_json else text) + "\n")
+
+    def stream(self, text: str) -> None:
+        """A piece of a result that comes bit by bit. Raises ReaderGone."""
+        try:
+            self.out.write(text)
+            self.out.flush()
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def note(self, text: str) -> None:
         """What happens meanwhile."""
@@ -39,6 +50,10 @@ class Console:
         """Why the command ends; with ``--json`` also a document, so that scripts need not read text."""
         self.err.write(f"periscope: {error}\n")
         self.err.flush()
+        self.tell_failure(error)
+
+    def tell_failure(self, error: CommandFailed) -> None:
+        """With ``--json``: the failure as a document."""
         if self.as_json:
             told = {"message": str(error), "exit_code": error.exit_code, "details": error.document}
             self.out.write(json.dumps({"error": told}, indent=2) + "\n")

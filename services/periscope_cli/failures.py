@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from periscope.client import ServiceError, ServiceProblem, ServiceUnreachable
+from periscope_cli.errors import AddressMissing, Ended, NotThere
 
 OK, FAILED, USAGE, UNREACHABLE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -38,6 +39,12 @@ def not_found(message: str) -> CommandFailed:
 
 def failure_of(error: ServiceError) -> CommandFailed:
     """A failed call, cut by what the caller can do."""
+    if isinstance(error, AddressMissing):
+        return CommandFailed(str(error), USAGE)
+    if isinstance(error, NotThere):
+        return not_found(str(error))
+    if isinstance(error, Ended):
+        return CommandFailed(str(error), FAILED, error.answer.model_dump(mode="json"))
     if isinstance(error, ServiceProblem):
         code = UNREACHABLE if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else REFUSED
         return CommandFailed(_problem_text(error), code, error.document)

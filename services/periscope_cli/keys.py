@@ -4,84 +4,93 @@ from __future__ import annotations
 
 import json
 import os
-from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from periscope.roots import RootRefused, add_signature, check_root, make_root, read_root
 from periscope.signing import KeyUnusable, PrivateKey
-from periscope_cli.connection import Session
+from periscope_cli.console import Console
 from periscope_cli.failures import CommandFailed
 
 PASSPHRASE = "PERISCOPE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
-def run_init(session: Session, arguments: Namespace) -> None:
+def init(console: Console, folder: Path, root_keys: int, threshold: int) -> None:
     """``periscope keys init``."""
-    folder: Path = arguments.folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    root_paths = [folder / f"root-key-{number}.pem" for number in range(1, arguments.root_keys + 1)]
+    root_paths = [folder / f"root-key-{number}.pem" for number in range(1, root_keys + 1)]
     release_path, root_path = folder / "release-key.pem", folder / "root-1.json"
     taken = [path for path in (*root_paths, release_path, root_path) if path.exists()]
     if taken:
         raise CommandFailed(f"{taken[0]} exists already; choose an empty folder")
     try:
-        root_keys = [_make_key(path, _passphrase()) for path in root_paths]
+        made = [_make_key(path, _passphrase()) for path in root_paths]
         release_key = _make_key(release_path, None)
-        pems = [key.public_pem for key in root_keys]
-        signed = make_root(1, arguments.threshold, pems, [release_key.public_pem])
+        pems = [key.public_pem for key in made]
+        signed = make_root(1, threshold, pems, [release_key.public_pem])
     except RootRefused as error:
         for path in (*root_paths, release_path):
             path.unlink(missing_ok=True)
         raise CommandFailed(str(error)) from error
-    for key in root_keys:
+    for key in made:
         signed = add_signature(signed, key)
     _write(root_path, _root_text(signed))
-    session.console.note("keep the root keys offline; the registry gets release-key.pem and root-1.json")
-    session.console.result({"root": str(root_path), "release_key": str(release_path)}, str(root_path))
+    console.note("keep the root keys offline; the registry gets release-key.pem and root-1.json")
+    console.result({"root": str(root_path), "release_key": str(release_path)}, str(root_path))
 
 
-def run_sign_root(session: Session, arguments: Namespace) -> None:
+def sign_root(console: Console, root: Path, key_path: Path) -> None:
     """``periscope keys sign-root``."""
-    signed, key = _read_root_file(arguments.root), _open_key(arguments.key)
-    _write(arguments.root, _root_text(add_signature(signed, key)), replace=True)
-    session.console.result(
-        {"root": str(arguments.root), "key_id": key.key_id},
-        f"{arguments.root} is signed by {key.key_id[:16]}",
-    )
+    signed, key = _read_root_file(root), _open_key(key_path)
+    _write(root, _root_text(add_signature(signed, key)), replace=True)
+    console.result({"root": str(root), "key_id": key.key_id}, f"{root} is signed by {key.key_id[:16]}")
 
 
-def run_rotate(session: Session, arguments: Namespace) -> None:
+@dataclass(frozen=True)
+class Rotation:
+    """From one root document to the next."""
+
+    root: Path
+    keys: list[Path]
+    new_root_keys: list[Path]
+    release_key: Path | None
+    threshold: int | None
+    revoke: bool
+    output: Path | None
+
+
+def rotate(console: Console, wish: Rotation) -> None:
     """``periscope keys rotate``: the next root, with a fresh release key, and fresh root keys if wished."""
-    signed = _read_root_file(arguments.root)
+    signed = _read_root_file(wish.root)
     before = read_root(signed)
     version = before["version"] + 1
-    target = arguments.output or arguments.root.with_name(f"root-{version}.json")
-    release_path = arguments.release_key or arguments.root.with_name(f"release-key-{version}.pem")
-    taken = [path for path in (*arguments.new_root_key, release_path, target) if path.exists()]
+    target = wish.output or wish.root.with_name(f"root-{version}.json")
+    release_path = wish.release_key or wish.root.with_name(f"release-key-{version}.pem")
+    taken = [path for path in (*wish.new_root_keys, release_path, target) if path.exists()]
     if taken:
         raise CommandFailed(f"{taken[0]} exists already; it is not overwritten")
-    signers = [_open_key(path) for path in arguments.key]
-    made = [_make_key(path, _passphrase()) for path in arguments.new_root_key]
+    signers = [_open_key(path) for path in wish.keys]
+    made = [_make_key(path, _passphrase()) for path in wish.new_root_keys]
     release = _make_key(release_path, None)
-    old = [] if arguments.revoke else [key["pem"] for key in before["release_keys"]]
+    old = [] if wish.revoke else [key["pem"] for key in before["release_keys"]]
     root_pems = [key.public_pem for key in made] or [key["pem"] for key in before["root_keys"]]
     try:
         fresh = make_root(
-            version, arguments.threshold or before["threshold"], root_pems, [*old, release.public_pem]
+            version, wish.threshold or before["threshold"], root_pems, [*old, release.public_pem]
         )
         for key in (*signers, *made):
             fresh = add_signature(fresh, key)
         _write(target, _root_text(fresh))
     except (RootRefused, CommandFailed) as error:
-        for path in (*arguments.new_root_key, release_path):
+        for path in (*wish.new_root_keys, release_path):
             path.unlink(missing_ok=True)
         raise CommandFailed(str(error)) from error
     try:
         check_root(fresh, signed)
     except RootRefused as error:
-        session.console.note(f"not complete yet: {error}; add signatures with `periscope keys sign-root`")
-    session.console.result({"root": str(target), "release_key": str(release_path)}, str(target))
+        console.note(f"not complete yet: {error}; add signatures with `periscope keys sign-root`")
+    console.result({"root": str(target), "release_key": str(release_path)}, str(target))
 
 
 def _passphrase() -> bytes | None:

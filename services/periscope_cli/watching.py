@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from periscope_cli.connection import Session
+from periscope.wire.jobs import JobResponse
+from periscope.wire.publications import PublicationResponse
+from periscope_cli.client.jobs import PUBLICATION_ENDS
 from periscope_cli.console import duration_text, percent
+from periscope_cli.errors import Ended
 from periscope_cli.failures import FAILED, INTERRUPTED, CommandFailed
-from periscope_cli.polling import poll
+from periscope_cli.job_texts import job_failure
 from periscope_cli.progress import ProgressLine
-
-JOB_ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
-PUBLICATION_ENDS = ("SUCCEEDED", "FAILED")
+from periscope_cli.session import Session
 
 Document = dict[str, Any]
 
@@ -26,19 +27,24 @@ def watch_job(session: Session, job_id: str) -> Document:
         CommandFailed: the job failed or was cancelled, or Ctrl-C was pressed (the job then goes on).
     """
     view = JobView(session.progress())
+
+    def show(job: JobResponse) -> None:
+        view.show(job.model_dump(mode="json"))
+
     try:
-        job = poll(session.training, f"/v1/jobs/{job_id}", JOB_ENDS, view.show, session.console)
+        return session.api.jobs.wait(job_id, show, session.console.note).model_dump(mode="json")
     except KeyboardInterrupt as error:
         view.line.end()
         raise CommandFailed(
-            f"interrupted; the job goes on.\n  watch it again: periscope jobs wait {job_id}\n"
+            f"interrupted; the job goes on.\n  watch it again: periscope watch {job_id}\n"
             f"  cancel it:      periscope jobs cancel {job_id}",
             INTERRUPTED,
         ) from error
-    view.line.end()
-    if job["state"] != "SUCCEEDED":
-        raise CommandFailed(job_failure(job), FAILED, job)
-    return job
+    except Ended as error:
+        ended = error.answer.model_dump(mode="json")
+        raise CommandFailed(job_failure(ended), FAILED, ended) from error
+    finally:
+        view.line.end()
 
 
 def watch_publication(session: Session, publication_id: str) -> Document:
@@ -46,26 +52,16 @@ def watch_publication(session: Session, publication_id: str) -> Document:
     line = session.progress()
     steps = {"QUEUED": 0.0, "RUNNING": 0.5}
 
-    def show(publication: Document) -> None:
-        state = publication["state"]
-        told = f"{state.lower()} {publication.get('reason') or ''}".rstrip()
+    def show(publication: PublicationResponse) -> None:
+        state = publication.state
+        told = f"{state.lower()} {publication.reason}".rstrip()
         line.show("publish", steps.get(state, 1.0), told, milestone=state in PUBLICATION_ENDS)
 
-    path = f"/v1/publications/{publication_id}"
-    publication = poll(session.training, path, PUBLICATION_ENDS, show, session.console)
-    line.end()
-    if publication["state"] != "SUCCEEDED":
-        raise CommandFailed(f"the publication failed: {publication['reason']}", FAILED, publication)
-    return publication
-
-
-def job_failure(job: Document) -> str:
-    """Why a job did not succeed, with the advice that there is."""
-    error = job.get("error") or {}
-    text = (
-        f"the job {job['name']} ({job['id']}) {job['state'].lower()}: {error.get('error') or job['reason']}"
-    )
-    return f"{text}\n  {error['advice']}" if error.get("advice") else text
+    try:
+        jobs = session.api.jobs
+        return jobs.wait_for_publication(publication_id, show, session.console.note).model_dump(mode="json")
+    finally:
+        line.end()
 
 
 class JobView:

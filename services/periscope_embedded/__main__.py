@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from periscope.client import ServiceError
-from periscope_cli.arguments import count, names, size
 from periscope_cli.failures import FAILED, INTERRUPTED, USAGE, CommandFailed, failure_of
+from periscope_cli.parsing import count, names, size
 from periscope_embedded import loop, serving
 from periscope_embedded.child import NotReady
 from periscope_embedded.home import AlreadyRunning, Home
@@ -25,6 +26,18 @@ FORESEEN = (AlreadyRunning, NotReady, PortTaken, RobotFailed, StoreNotStarted, s
 WRONG_WISHES = (BadSettings, UnusableData)
 
 
+def _told(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser whose words argparse passes on."""
+
+    def parser(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parser
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The grammar."""
     parser = argparse.ArgumentParser(prog="periscope_embedded", description=__doc__)
@@ -33,11 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
         "run", help="the whole loop, to a picture with detections; leaves nothing running"
     )
     run.add_argument("--data", type=Path, metavar="DIR", help="a KITTI folder; default: generated pictures")
-    run.add_argument("--epochs", type=count, metavar="N")
-    run.add_argument("--size", type=size, metavar="WxH", help="network input, multiples of 16")
-    run.add_argument("--classes", type=names, metavar="A,B", help="in this order")
-    run.add_argument("--train-images", type=count, metavar="N", default=loop.Wishes.train_images)
-    run.add_argument("--val-images", type=count, metavar="N", default=loop.Wishes.val_images)
+    run.add_argument("--epochs", type=_told(count), metavar="N")
+    run.add_argument("--size", type=_told(size), metavar="WxH", help="network input, multiples of 16")
+    run.add_argument("--classes", type=_told(names), metavar="A,B", help="in this order")
+    run.add_argument("--train-images", type=_told(count), metavar="N", default=loop.Wishes.train_images)
+    run.add_argument("--val-images", type=_told(count), metavar="N", default=loop.Wishes.val_images)
     serve = commands.add_parser("serve", help="start store and services, print addresses and token")
     serve.add_argument("--foreground", action="store_true", help="stay, and end them on Ctrl-C")
     commands.add_parser("down", help="end what serve has started")

@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from detectnet.drawing import encode_png
 from periscope.client import ServiceError, ServiceUnreachable
-from periscope_cli import datasets, jobs
-from periscope_cli.connection import Session
 from periscope_cli.console import Console, duration_text, percent
 from periscope_cli.failures import CommandFailed
-from periscope_cli.idempotency import keyed
+from periscope_cli.job_texts import publication_text
 from periscope_cli.progress import ProgressLine
+from periscope_cli.pushing import push, push_options
+from periscope_cli.session import Session
 from periscope_cli.watching import watch_job, watch_publication
 from periscope_embedded.contact_sheet import contact_sheet
 from periscope_embedded.home import Home
@@ -74,8 +74,8 @@ class Loop:
         step(2, f"Pushing {self._source.folder} as the dataset {self._source.name!r}")
         version = self._memory.get("dataset_version")
         if version is None:
-            options = datasets.push_options(classes, None, None, None)
-            pushed = datasets.push(self._session, self._source.name, self._source.folder, options)
+            options = push_options(classes, None, None, None)
+            pushed = push(self._session, self._source.name, self._source.folder, options)
             version = pushed["version"]
             self._memory.keep("dataset_version", version)
         tell(f"dataset {self._source.name} version {version}")
@@ -94,19 +94,19 @@ class Loop:
         }
         if epochs is not None:
             wish["epochs"] = epochs
-        job = jobs.submit(self._session, wish, f"{self._memory.key}-train")
-        self._memory.keep("job_id", job["id"])
-        tell(f"job {job['id']}, its log: .venv/bin/periscope jobs log {job['id']} (while services are up)")
-        return watch_job(self._session, job["id"])
+        job = self._session.api.jobs.create(wish, f"{self._memory.key}-train")
+        self._memory.keep("job_id", job.id)
+        tell(f"job {job.id}, its log: .venv/bin/periscope logs {job.id} (while services are up)")
+        return watch_job(self._session, job.id)
 
     def publish(self, job: Document) -> Document:
         """Publish the best epoch; return the finished publication."""
         step(4, "Publishing the best epoch: OpenCV must reproduce PyTorch's numbers first")
-        publication = jobs.publish(
-            self._session, job["id"], "best", self._source.name, ["latest"], f"{self._memory.key}-publish"
+        begun = self._session.api.jobs.publish(
+            job["id"], self._source.name, key=f"{self._memory.key}-publish"
         )
-        publication = watch_publication(self._session, publication["id"])
-        tell(f"model {jobs.publication_text(publication)}")
+        publication = watch_publication(self._session, begun.id)
+        tell(f"model {publication_text(publication)}")
         parity = publication.get("parity")
         if parity:
             tell(f"largest differences: coverage {parity['coverage']:.1e}, boxes {parity['boxes_px']:.1e} px")
@@ -153,7 +153,7 @@ class Loop:
     def cancel(self, job_id: str) -> None:
         """End an abandoned run's job, so that it does not take the processors; it may have ended long ago."""
         with suppress(ServiceError):
-            self._session.training.post(f"/v1/jobs/{job_id}:cancel", headers=keyed())
+            self._session.api.jobs.act(job_id, "cancel")
 
 
 def epochs_wished(wishes: Wishes) -> int | None:

@@ -17,8 +17,7 @@ from detectnet.caffe_runtime import CaffeNet
 from detectnet.images import Image
 from detectnet.jetson import JetsonDetection, decode_caffe, preprocess_caffe
 from detectnet.prototxt import parse_prototxt
-from periscope_cli.connection import Session
-from periscope_cli.devices import make_token, set_device
+from periscope_cli.session import Session
 
 DEVICE = "submarine"
 AGENT = Path(__file__).resolve().parents[1] / "jetson_agent" / "jetson_agent.py"
@@ -69,7 +68,7 @@ class Robot:
 
     def enrol(self, session: Session, model: str) -> None:
         """Register the robot for a model's alias ``latest``; its token is kept from run to run."""
-        set_device(session, DEVICE, model)
+        session.api.devices.set(DEVICE, {"model": model})
         token_file = self._folder / "token"
         if not token_file.exists():
             self._save_token(session)
@@ -106,7 +105,7 @@ class Robot:
         return Release(CaffeNet(deploy, weights[0].read_bytes()), labels, size)
 
     def _save_token(self, session: Session) -> None:
-        text = make_token(session, "device", f"{DEVICE} of the demonstration", DEVICE)["token"]
+        text = session.api.tokens.create("device", f"{DEVICE} of the demonstration", DEVICE).token
         path = self._folder / "token"
         path.touch(mode=0o600)
         path.write_text(text + "\n")

@@ -9,18 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from periscope.clock import to_rfc3339, utc_now
 from periscope.documents import Document, DocumentMissing, Documents
 from periscope.ids import is_id, new_id
+from periscope.roles import Role
 
 KIND = "tokens"
 PREFIX = "psc"
 CACHE_S = 10.0
-
-Role = Literal["admin", "editor", "viewer", "device"]
-ROLES: tuple[Role, ...] = ("admin", "editor", "viewer", "device")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-from periscope_cli.connection import Connection, Session
+from periscope_cli.connection import Connection
 from periscope_cli.console import Console
+from periscope_cli.session import Session
 from periscope_embedded.robot import Robot, RobotFailed
 from tests.chaos.auditor import Journal
 from tests.system.loop import Stack, persist, publish, push, train

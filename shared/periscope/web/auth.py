@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeVar
 
 from flask import Flask, g, request
 
-from periscope.tokens import Principal, Role
+from periscope.roles import Role
+from periscope.tokens import Principal
 from periscope.web.problems import Forbidden, Unauthorized
 
 View = TypeVar("View", bound=Callable[..., Any])

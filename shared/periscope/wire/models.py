@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from periscope.tokens import Role
+from periscope.roles import Role
 from periscope.wire.base import RequestModel, ResponseModel
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"

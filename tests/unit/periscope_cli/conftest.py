@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from periscope import client
-from periscope_cli import polling
 from periscope_cli.__main__ import main
+from periscope_cli.client import calls
 from tests.unit.periscope_cli.fake_services import TOKEN, FakeServices, serve
 
 
@@ -40,7 +40,8 @@ def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeSe
         monkeypatch.setenv(f"PERISCOPE_{name}_URL", services.url)
     monkeypatch.setenv("PERISCOPE_TOKEN", TOKEN)
     monkeypatch.setattr(client, "BACKOFF_S", 0.005)
-    monkeypatch.setattr(polling, "POLL_S", 0.005)
+    monkeypatch.setattr(calls, "POLL_S", 0.005)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     yield services
     server.shutdown()

@@ -17,6 +17,8 @@ PART_BYTES = 4000
 PAGE = 2
 TOKEN = "psc_test"
 
+AT = "2025-01-01T00:00:00Z"
+
 Answer = tuple[int, Any, dict[str, str]]
 
 
@@ -72,12 +74,34 @@ class FakeServices:
         return b"".join(body for _, body in sorted(parts.items()))
 
 
+TIMES = {"created_at": AT, "updated_at": AT}
+INGEST = {
+    "id": "1", "dataset_id": ulid(1), "state": "RUNNING", "progress": 0.5, "version": None,
+    "errors": [], "error_count": 0, "warnings": [], "warning_count": 0, **TIMES,
+}  # fmt: skip
+INGEST_ERROR = {"file": None, "line": None, "code": "bad_label", "message": "", "advice": ""}
+PUBLICATION = {
+    "id": "1", "job_id": ulid(1), "epoch": 1.0, "step": 60, "reason": "", "parity": None, "warnings": [],
+    "version": 3, "zip": None, "history": [], **TIMES,
+}  # fmt: skip
+VERSION = {
+    "model": "m", "version": 3, "members": [], "labels": ["buoy"], "width": 320, "height": 320, "description": "",
+    "metrics": None, "lineage": None, "published_by": "ci", "created_at": AT,
+}  # fmt: skip
+MODEL = {"name": "m", "description": "", "latest_version": 3, "aliases": [], **TIMES}
+DEVICE = {
+    "device": "sub-1", "model": "m", "alias": None, "version": None, "last_contact_at": None,
+    "last_report": None, **TIMES,
+}  # fmt: skip
+
+
 def job_document(job_id: str, name: str, **fields: Any) -> dict[str, Any]:
     return {
         "id": job_id,
         "name": name,
         "state": "QUEUED",
         "reason": "",
+        "desired": "RUN",
         "dataset": {"id": ulid(1), "name": "dive", "version": 1},
         "network": {"width": 320, "height": 320, "classes": ["buoy"]},
         "training": {"recipe": "default", "epochs": 2},
@@ -86,14 +110,34 @@ def job_document(job_id: str, name: str, **fields: Any) -> dict[str, Any]:
         "progress": None,
         "latest_epoch": None,
         "best_epoch": None,
-        "created_at": "2025-01-01T00:00:00Z",
+        "history": [],
+        "retry_at": None,
+        "ended_at": None,
+        **TIMES,
     } | fields
+
+
+def device_document(device: str, wish: dict[str, Any]) -> dict[str, Any]:
+    alias = {} if "version" in wish else {"alias": "latest"}
+    return {**DEVICE, **alias, "device": device, **wish}
+
+
+def dataset_document(name: str, dataset_id: str) -> dict[str, Any]:
+    return {"id": dataset_id, "name": name, "latest_version": None, **TIMES}
+
+
+def alias_document(version: int) -> dict[str, Any]:
+    return {"model": "m", "alias": "latest", "version": version, "history": [], **TIMES}
+
+
+TOKEN_DOCUMENT = {"id": ulid(9), "token": "psc_new", "device_id": None, "created_at": AT}
 
 
 def epoch(number: float, digits_map: float) -> dict[str, Any]:
     losses = {"loss_bbox": 2.0, "loss_coverage": 0.5}
     val = {**losses, "digits_map": digits_map, "classes": {"buoy": {"digits_map": digits_map}}}
-    return {"epoch": number, "step": 60, "metrics": {"train": losses, "val": val}}
+    metrics = {"train": losses, "val": val}
+    return {"epoch": number, "step": 60, "attempt": 1, "best": False, "metrics": metrics}
 
 
 def problem(status: int, detail: str, **extra: Any) -> Answer:
@@ -122,13 +166,13 @@ class Routes:
             ("GET", r"/v1/jobs/([^/:]+)/log", self.log),
             ("POST", r"/v1/jobs/([^/:]+)/epochs/([^/:]+):publish", self.publish),
             ("GET", r"/v1/publications/1", self.publication),
-            ("GET", r"/v1/models", lambda *_: ok({"items": [{"name": "m"}], "next_page_token": None})),
-            ("GET", r"/v1/models/m/aliases/latest", lambda *_: ok({"version": 3})),
+            ("GET", r"/v1/models", lambda *_: ok({"items": [MODEL], "next_page_token": None})),
+            ("GET", r"/v1/models/m/aliases/latest", lambda *_: ok(alias_document(3))),
             ("GET", r"/v1/models/m/versions/3", self.version),
             ("GET", r"/v1/models/m/versions/3/zip", self.redirect_to_zip),
             ("GET", r"/v1/devices/([^/]+)/release", lambda _, __, device: ok(services.release_for(device))),
-            ("PUT", r"/v1/devices/([^/]+)", lambda _, body, device: ok({"device": device, **body})),
-            ("POST", r"/v1/tokens", lambda _, body: ok({"id": ulid(9), "token": "psc_new", **body})),
+            ("PUT", r"/v1/devices/([^/]+)", lambda _, body, device: ok(device_document(device, body))),
+            ("POST", r"/v1/tokens", lambda _, body: ok({**TOKEN_DOCUMENT, **body})),
             ("DELETE", r"/v1/tokens/([^/]+)", lambda *_: (204, None, {})),
         ]
 
@@ -136,11 +180,11 @@ class Routes:
         if body["name"] in self._services.datasets:
             return problem(409, "there is one of this name")
         self._services.datasets[body["name"]] = ulid(len(self._services.datasets) + 1)
-        return 201, {"id": self._services.datasets[body["name"]], "name": body["name"]}, {}
+        return 201, dataset_document(body["name"], self._services.datasets[body["name"]]), {}
 
     def list_datasets(self, query: dict[str, str], body: Any) -> Answer:
         items = [
-            {"id": found, "name": name, "created_at": "2025-01-01T00:00:00Z"}
+            dataset_document(name, found)
             for name, found in self._services.datasets.items()
             if query.get("name") in (None, name)
         ]
@@ -171,13 +215,16 @@ class Routes:
 
     def finalize(self, query: dict[str, str], body: Any, dataset_id: str, upload_id: str) -> Answer:
         self._services.announced.pop(upload_id)
-        return 202, {}, {"Location": f"{self._services.url}/v1/datasets/{dataset_id}/ingests/1"}
+        return 202, {**INGEST, "dataset_id": dataset_id, "state": "QUEUED"}, {}
 
     def ingest(self, query: dict[str, str], body: Any) -> Answer:
         if self._services.answer_503_to_ingests:
             self._services.answer_503_to_ingests -= 1
             return problem(503, "the object store does not answer")
-        return ok({"progress": 0.5, **next_of(self._services.ingest_states)})
+        ingest = {**INGEST, **next_of(self._services.ingest_states)}
+        for kind in ("errors", "warnings"):
+            ingest[kind] = [{**INGEST_ERROR, **told} for told in ingest[kind]]
+        return ok(ingest)
 
     def make_job(self, query: dict[str, str], body: Any) -> Answer:
         if body.get("input", {}).get("width", 16) % 16:
@@ -204,18 +251,18 @@ class Routes:
         return 200, "first line\nlast line\n", {}
 
     def publish(self, query: dict[str, str], body: Any, job_id: str, which: str) -> Answer:
-        base = {"id": "1", "model": body["model"], "aliases": body["aliases"], "reason": "", "version": 3}
+        base = {**PUBLICATION, "model": body["model"], "aliases": body["aliases"]}
         self._services.publication_states = self._services.publication_states or [{"state": "SUCCEEDED"}]
         states = self._services.publication_states
         self._services.publication_states = [base | state for state in states]
-        return 202, None, {"Location": "/v1/publications/1"}
+        return 202, {**base, "state": "QUEUED"}, {}
 
     def publication(self, query: dict[str, str], body: Any) -> Answer:
         return ok(next_of(self._services.publication_states))
 
     def version(self, query: dict[str, str], body: Any) -> Answer:
-        zip_document = {"sha256": self._services.zip_sha256, "size_bytes": len(self._services.zip)}
-        return ok({"version": 3, "zip": zip_document})
+        sha256, size_bytes = self._services.zip_sha256, len(self._services.zip)
+        return ok({**VERSION, "zip": {"sha256": sha256, "size_bytes": size_bytes, "url": "/zip"}})
 
     def export(self, query: dict[str, str], body: Any) -> Answer:
         self._services.export_forms.append(query["format"])

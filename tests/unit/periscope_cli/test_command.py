@@ -93,17 +93,12 @@ def test_json_may_stand_anywhere(arguments: tuple[str, ...], periscope: Periscop
 def test_a_wrong_command_line_is_exit_code_2(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-
-    assert ended.value.code == 2
-    assert "usage: periscope" in capsys.readouterr().err
+    assert main(arguments) == 2
+    assert any(capsys.readouterr()), "an error, or the help of a command that needs an action"
 
 
 def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-
+    assert main(["--help"]) == 0
     assert "exit codes:" in capsys.readouterr().out
 
 

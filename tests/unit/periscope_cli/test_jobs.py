@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from periscope_cli import polling
+from periscope_cli.client import calls
 from tests.unit.periscope_cli.conftest import Ran
 from tests.unit.periscope_cli.fake_services import FakeServices, epoch, ulid
 
@@ -95,11 +95,11 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     job_id = services.add_job(7, "first", {"state": "RUNNING"})
-    monkeypatch.setattr(polling.time, "sleep", press_ctrl_c)
+    monkeypatch.setattr(calls.time, "sleep", press_ctrl_c)
     ran = periscope("jobs", "wait", job_id)
 
     assert ran.code == 130
-    assert f"periscope jobs wait {job_id}" in ran.err
+    assert f"periscope watch {job_id}" in ran.err
     assert f"periscope jobs cancel {job_id}" in ran.err
     assert services.bodies("POST", f"/v1/jobs/{job_id}:cancel") == []
 

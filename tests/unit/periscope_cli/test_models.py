@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from periscope import client
-from periscope_cli.models import ModelReference
+from periscope_cli.client import ModelReference
 from tests.unit.periscope_cli.conftest import Ran
 from tests.unit.periscope_cli.fake_services import FakeServices, ulid
 
