@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import plotext
 
 from periscope_cli.console import duration_text, percent
+
+COLOURS = ("cyan+", "orange+", "green+", "magenta+", "blue+", "red+")
 
 Document = Mapping[str, Any]
 Series = Mapping[str, Sequence[tuple[float, float]]]
@@ -38,10 +41,10 @@ def draw(title: str, series: Series, width: int, height: int, *, from_zero: bool
     plotext.plotsize(width, height)
     plotext.title(title)
     plotext.xlabel("epoch")
-    for name, points in series.items():
+    for (name, points), colour in zip(series.items(), cycle(COLOURS)):
         if points:
             epochs, values = zip(*points, strict=True)
-            plotext.plot(list(epochs), list(values), label=name)
+            plotext.plot(list(epochs), list(values), label=name, color=colour, marker="braille")
     if from_zero and any(series.values()):
         highest = max(value for points in series.values() for _, value in points)
         plotext.ylim(0, highest * 1.05 or 1)

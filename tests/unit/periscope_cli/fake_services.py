@@ -46,6 +46,7 @@ class FakeServices:
         self.zip = bytes(range(256)) * 400
         self.released_sha256 = self.zip_sha256
         self.export_forms: list[str] = []
+        self.zip_location: str | None = None
         self.cut_download_at: int | None = None
         self.answer_503 = self.answer_503_to_ingests = 0
         """So many requests are answered that the service is away."""
@@ -159,6 +160,7 @@ class Routes:
             ("GET", r"/v1/datasets/[^/]+/ingests/1", self.ingest),
             ("GET", r"/v1/datasets/[^/]+/versions/latest", lambda *_: ok({"version": 7})),
             ("GET", r"/v1/datasets/[^/]+/versions/7/export", self.export),
+            ("GET", r"/v1/gpus", lambda *_: ok({"items": []})),
             ("POST", r"/v1/jobs", self.make_job),
             ("GET", r"/v1/jobs", self.list_jobs),
             ("GET", r"/v1/jobs/([^/:]+)", self.job),
@@ -234,7 +236,11 @@ class Routes:
 
     def list_jobs(self, query: dict[str, str], body: Any) -> Answer:
         start = int(query.get("page_token", 0))
-        items = [states[-1] for _, states in sorted(self._services.jobs.items())]
+        items = [
+            states[-1]
+            for _, states in sorted(self._services.jobs.items())
+            if query.get("state") in (None, states[-1]["state"])
+        ]
         more = start + PAGE < len(items)
         return ok(
             {"items": items[start : start + PAGE], "next_page_token": str(start + PAGE) if more else None}
@@ -269,7 +275,7 @@ class Routes:
         return self.redirect_to_zip(query, body)
 
     def redirect_to_zip(self, query: dict[str, str], body: Any) -> Answer:
-        return 307, None, {"Location": f"{self._services.url}/blob"}
+        return 307, None, {"Location": self._services.zip_location or f"{self._services.url}/blob"}
 
 
 def ok(document: Any) -> Answer:
@@ -324,7 +330,7 @@ def serve(services: FakeServices) -> ThreadingHTTPServer:  # noqa: C901 - a clas
 
         def send_blob(self) -> None:
             assert "Authorization" not in self.headers
-            start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+            start = int((self.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
             services.requests.append(("GET", "/blob", start, dict(self.headers)))
             rest = services.zip[start:]
             self.send_response(206 if start else 200)
