@@ -12,6 +12,7 @@ from periscope_cli.connection import Connection
 from periscope_cli.console import Console
 from periscope_cli.dataset_commands import dataset
 from periscope_cli.device_commands import devices, tokens
+from periscope_cli.digits_commands import digits
 from periscope_cli.doctor import doctor_command
 from periscope_cli.failures import EXIT_CODES
 from periscope_cli.group_commands import groups, rollouts
@@ -111,3 +112,4 @@ app.add_typer(groups, name="groups")
 app.add_typer(rollouts, name="rollout")
 app.add_typer(tokens, name="tokens")
 app.add_typer(key_commands, name="keys")
+app.add_typer(digits, name="digits")
