@@ -126,7 +126,7 @@ def logs_command(
     if session.console.as_json:
         raise CommandFailed("a log that goes on is no JSON document; leave --json or --follow out", USAGE)
     try:
-        for piece in session.api.jobs.log(job, attempt, follow=True):
+        for piece in session.api.jobs.follow_log(job, attempt, session.console.note):
             session.console.stream(piece)
     except KeyboardInterrupt as error:
         raise CommandFailed("interrupted; the job goes on", INTERRUPTED) from error
@@ -134,7 +134,7 @@ def logs_command(
 
 def _log(session: Session, job: str, attempt: int | None) -> None:
     job_id = session.api.jobs.find(job)
-    text = "".join(session.api.jobs.log(job_id, attempt))
+    text = session.api.jobs.log(job_id, attempt)
     session.console.result({"job_id": job_id, "log": text}, text.rstrip("\n"))
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
+import requests
 from pydantic import BaseModel
 
 from periscope.client import ServiceClient, ServiceUnreachable
@@ -17,6 +18,7 @@ MAX_PAGES = 500
 PATIENCE_S = 180.0
 """How long a service may be away before waiting for something ends."""
 POLL_S = 1.0
+JOB_ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 Document = dict[str, Any]
@@ -46,6 +48,34 @@ def typed_pages(
     return (kind.model_validate(item) for item in pages(client, path, params))
 
 
+class PatientReader:
+    """One service, read by somebody who outlasts its being away, for PATIENCE_S at a time."""
+
+    def __init__(self, client: ServiceClient, note: Callable[[str], None] = lambda _: None) -> None:
+        """``note`` is told of each try that got no answer."""
+        self._client = client
+        self._note = note
+        self.heard()
+
+    def heard(self) -> None:
+        """The service has just been there."""
+        self._heard_at = time.monotonic()
+
+    def get(self, path: str, **how: Any) -> requests.Response:
+        """Raises ServiceProblem where the service refuses, ServiceUnreachable where it does not come back."""
+        while True:
+            try:
+                answer = self._client.call("GET", path, **how)
+            except ServiceUnreachable as error:
+                if time.monotonic() - self._heard_at > PATIENCE_S:
+                    raise
+                self._note(f"no answer, trying on: {error}")
+                time.sleep(POLL_S)
+            else:
+                self.heard()
+                return answer
+
+
 def until(
     client: ServiceClient,
     path: str,
@@ -59,17 +89,9 @@ def until(
         ServiceUnreachable: the service was away for longer than PATIENCE_S; before, ``note`` is told.
         ServiceProblem: it refused.
     """
-    patience_ends = time.monotonic() + PATIENCE_S
+    reader = PatientReader(client, note)
     while True:
-        try:
-            document: Document = client.get(path)
-        except ServiceUnreachable as error:
-            if time.monotonic() > patience_ends:
-                raise
-            note(f"no answer, trying on: {error}")
-            time.sleep(POLL_S)
-            continue
-        patience_ends = time.monotonic() + PATIENCE_S
+        document: Document = reader.get(path).json()
         show(document)
         if document["state"] in ends:
             return document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +11,10 @@ from periscope.wire.job_changes import CloneResponse, PlanResponse
 from periscope.wire.jobs import EpochResponse, HistoryResponse, JobResponse, JobSummary
 from periscope.wire.predictions import PredictionResponse
 from periscope.wire.publications import PublicationResponse
-from periscope_cli.client.calls import ULID, Document, keyed, typed_pages, until
+from periscope_cli.client.calls import JOB_ENDS, ULID, Document, keyed, typed_pages, until
+from periscope_cli.client.streams import job_events, job_log
 from periscope_cli.errors import Ended, NotThere
 
-JOB_ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 PUBLICATION_ENDS = ("SUCCEEDED", "FAILED")
 BINARY = {"Content-Type": "application/octet-stream"}
 
@@ -95,32 +94,25 @@ class Jobs:
         path = f"/v1/jobs/{self.find(job)}/history"
         return HistoryResponse.model_validate(self._client.get(path, params={"points": points}))
 
-    def events(self, job: str) -> Iterator[Document]:
-        """What happens, as it happens, until the job has ended: ``{"event": ..., **data}``."""
-        answer = self._client.call(
-            "GET", f"/v1/jobs/{self.find(job)}/events", stream=True, timeout_s=STREAM_TIMEOUT_S
-        )
-        event = ""
-        with answer:
-            for line in answer.iter_lines(decode_unicode=True):
-                if line.startswith("event:"):
-                    event = line.removeprefix("event:").strip()
-                elif line.startswith("data:"):
-                    yield {"event": event, **json.loads(line.removeprefix("data:"))}
+    def events(self, job: str, note: Callable[[str], None] = lambda _: None) -> Iterator[Document]:
+        """What happens, as it happens, until the job has ended: ``{"event": ..., **data}``.
 
-    def log(self, job: str, attempt: int | None = None, *, follow: bool = False) -> Iterator[str]:
-        """The training program's output, piece by piece; with ``follow`` until the job has ended."""
-        query = {"attempt": attempt, "follow": "1" if follow else None}
-        answer = self._client.call(
-            "GET",
-            f"/v1/jobs/{self.find(job)}/log",
-            params={name: value for name, value in query.items() if value is not None},
-            stream=True,
-            timeout_s=STREAM_TIMEOUT_S,
-        )
-        answer.encoding = "utf-8"
-        with answer:
-            yield from answer.iter_content(None, decode_unicode=True)
+        Events are ``state``, ``progress``, ``epoch`` and ``end``, each told once, over as many connections
+        as that takes; ``note`` is told where the service is away meanwhile.
+        """
+        return job_events(self._client, f"/v1/jobs/{self.find(job)}", note)
+
+    def log(self, job: str, attempt: int | None = None) -> str:
+        """What the training program printed so far; the newest attempt's unless one is given."""
+        params = {} if attempt is None else {"attempt": attempt}
+        answer = self._client.call("GET", f"/v1/jobs/{self.find(job)}/log", params=params)
+        return answer.content.decode("utf-8", "replace")
+
+    def follow_log(
+        self, job: str, attempt: int | None = None, note: Callable[[str], None] = lambda _: None
+    ) -> Iterator[str]:
+        """The same piece by piece, until the job has ended; later attempts too unless one is given."""
+        return job_log(self._client, f"/v1/jobs/{self.find(job)}", attempt, note)
 
     def epochs(self, job: str) -> Iterator[EpochResponse]:
         """The epochs that can be tried and published, oldest first."""
@@ -180,10 +172,6 @@ class Jobs:
         path = f"/v1/jobs/{self.find(job)}/epochs/{_number(epoch)}:predict"
         answer = self._client.call("POST", path, params=query, data=image.read_bytes(), headers=BINARY)
         return answer.content
-
-
-STREAM_TIMEOUT_S = 300.0
-"""A stream that is silent for so long has been forgotten by the other side."""
 
 
 def _number(epoch: Epoch) -> str:
