@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from periscope_cli.contexts import Contexts
-from periscope_cli.failures import USAGE, CommandFailed
+from periscope_cli.errors import ConnectionUnusable
 
 CLIENT_FILE = Path(".periscope") / "client.json"
 SERVICES = ("dataset", "training", "registry")
@@ -36,7 +36,7 @@ class Connection:
         """``given`` are the options by name (``dataset_url`` ... ``token``, ``context``).
 
         Raises:
-            CommandFailed: a file with addresses cannot be read, or there is no such context.
+            ConnectionUnusable: a file with addresses cannot be read, or there is no such context.
         """
         contexts, named = Contexts.of(environ), given.get("context") or environ.get("PERISCOPE_CONTEXT")
         stored = contexts.named(named) if named else _load_client_file(environ, folder) or contexts.current()
@@ -54,9 +54,9 @@ def _load_client_file(environ: Mapping[str, str], folder: Path) -> dict[str, str
     try:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CommandFailed(f"{path} cannot be read: {error}", USAGE) from error
+        raise ConnectionUnusable(f"{path} cannot be read: {error}") from error
     if not isinstance(document, dict):
-        raise CommandFailed(f"{path} must hold a JSON object", USAGE)
+        raise ConnectionUnusable(f"{path} must hold a JSON object")
     return {str(name): str(value) for name, value in document.items()}
 
 

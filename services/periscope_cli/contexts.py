@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from periscope_cli.failures import USAGE, CommandFailed
+from periscope_cli.errors import ConnectionUnusable
 
 Context = Mapping[str, str]
 
@@ -31,7 +31,7 @@ class Contexts:
         return cls(Path(home) / "periscope" / "contexts.json")
 
     def all(self) -> dict[str, Context]:
-        """By name. Raises CommandFailed where the file cannot be read."""
+        """By name. Raises ConnectionUnusable where the file cannot be read."""
         found: dict[str, Context] = self._load()["contexts"]
         return found
 
@@ -47,12 +47,12 @@ class Contexts:
         return found
 
     def named(self, name: str) -> Context:
-        """Raises CommandFailed where there is none of this name."""
+        """Raises ConnectionUnusable where there is none of this name."""
         found = self.all()
         if name not in found:
             known = ", ".join(sorted(found)) or "none"
-            raise CommandFailed(
-                f"there is no context {name!r} (there is {known}); `periscope login` makes one", USAGE
+            raise ConnectionUnusable(
+                f"there is no context {name!r} (there is {known}); `periscope login` makes one"
             )
         return found[name]
 
@@ -63,12 +63,12 @@ class Contexts:
         self._write({**document, "current": name})
 
     def use(self, name: str) -> None:
-        """Take this one from now on. Raises CommandFailed."""
+        """Take this one from now on. Raises ConnectionUnusable."""
         self.named(name)
         self._write({**self._load(), "current": name})
 
     def forget(self, name: str) -> None:
-        """Remove a context with its token. Raises CommandFailed."""
+        """Remove a context with its token. Raises ConnectionUnusable."""
         self.named(name)
         document = self._load()
         del document["contexts"][name]
@@ -83,8 +83,8 @@ class Contexts:
         except FileNotFoundError:
             return {"current": None, "contexts": {}}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CommandFailed(
-                f"{self.path} cannot be read: {error}; remove it and log in again", USAGE
+            raise ConnectionUnusable(
+                f"{self.path} cannot be read: {error}; remove it and log in again"
             ) from error
 
     def _write(self, document: Mapping[str, Any]) -> None:
@@ -97,4 +97,4 @@ class Contexts:
                 file.write(json.dumps(document, indent=2) + "\n")
             draft.replace(self.path)
         except OSError as error:
-            raise CommandFailed(f"{self.path} cannot be written: {error}", USAGE) from error
+            raise ConnectionUnusable(f"{self.path} cannot be written: {error}") from error

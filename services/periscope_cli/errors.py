@@ -15,6 +15,10 @@ class AddressMissing(ServiceError):
     """Nobody said where a service is."""
 
 
+class ConnectionUnusable(ServiceError):
+    """The file with addresses and token cannot be read or written, or has no such context."""
+
+
 class Ended(ServiceError):
     """What was waited for did not succeed; ``answer`` is how it ended."""
 

@@ -5,11 +5,16 @@ Scripts tell failures apart by the exit code, people by the text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
 from periscope.client import ServiceError, ServiceProblem, ServiceUnreachable
-from periscope_cli.errors import AddressMissing, Ended, NotThere
+from periscope_cli.errors import AddressMissing, ConnectionUnusable, Ended, NotThere
+
+SAME_AGAIN = "what is done is kept, and the same command goes on with it"
+"""What is told where a transfer is interrupted that can be gone on with."""
 
 OK, FAILED, USAGE, UNREACHABLE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -32,6 +37,15 @@ class CommandFailed(Exception):
         self.document = document
 
 
+@contextmanager
+def interruptible(told: str) -> Iterator[None]:
+    """Ctrl-C in here ends the command; ``told`` says what stays or goes on. Raises CommandFailed."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise CommandFailed(f"interrupted; {told}", INTERRUPTED) from error
+
+
 def not_found(message: str) -> CommandFailed:
     """What was named does not exist on the server."""
     return CommandFailed(message, REFUSED)
@@ -39,7 +53,7 @@ def not_found(message: str) -> CommandFailed:
 
 def failure_of(error: ServiceError) -> CommandFailed:
     """A failed call, cut by what the caller can do."""
-    if isinstance(error, AddressMissing):
+    if isinstance(error, AddressMissing | ConnectionUnusable):
         return CommandFailed(str(error), USAGE)
     if isinstance(error, NotThere):
         return not_found(str(error))

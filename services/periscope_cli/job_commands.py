@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from periscope_cli.command import examples, session_of
-from periscope_cli.failures import FAILED, INTERRUPTED, USAGE, CommandFailed
+from periscope_cli.failures import FAILED, USAGE, CommandFailed, interruptible
 from periscope_cli.job_texts import best_text, job_text, jobs_table, prediction_text, publication_text
 from periscope_cli.live_curves import watch_curves
 from periscope_cli.parsing import count, typed
@@ -125,11 +125,9 @@ def logs_command(
         return
     if session.console.as_json:
         raise CommandFailed("a log that goes on is no JSON document; leave --json or --follow out", USAGE)
-    try:
+    with interruptible("the job goes on"):
         for piece in session.api.jobs.follow_log(job, attempt, session.console.note):
             session.console.stream(piece)
-    except KeyboardInterrupt as error:
-        raise CommandFailed("interrupted; the job goes on", INTERRUPTED) from error
 
 
 def _log(session: Session, job: str, attempt: int | None) -> None:

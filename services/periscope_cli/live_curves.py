@@ -14,9 +14,10 @@ from rich.text import Text
 from periscope.wire.jobs import JobResponse
 from periscope_cli.curves import draw, headline, loss_series, map_series
 from periscope_cli.errors import Ended
-from periscope_cli.failures import FAILED, INTERRUPTED, CommandFailed
+from periscope_cli.failures import FAILED, CommandFailed, interruptible
 from periscope_cli.job_texts import job_failure
 from periscope_cli.session import Session
+from periscope_cli.watching import job_goes_on
 
 POINTS = 200
 PLOT_LINES = 14
@@ -50,11 +51,8 @@ def watch_curves(session: Session, job_id: str) -> dict[str, Any]:
             live.update(picture(job.model_dump(mode="json"), history, terminal.width), refresh=True)
 
         try:
-            return jobs.wait(job_id, show, session.console.note).model_dump(mode="json")
-        except KeyboardInterrupt as error:
-            raise CommandFailed(
-                f"interrupted; the job goes on.\n  cancel it: periscope jobs cancel {job_id}", INTERRUPTED
-            ) from error
+            with interruptible(job_goes_on(job_id)):
+                return jobs.wait(job_id, show, session.console.note).model_dump(mode="json")
         except Ended as error:
             ended = error.answer.model_dump(mode="json")
             raise CommandFailed(job_failure(ended), FAILED, ended) from error

@@ -11,6 +11,7 @@ import typer
 from periscope_cli.client import ModelReference
 from periscope_cli.command import examples, session_of
 from periscope_cli.console import size_text, table
+from periscope_cli.failures import interruptible
 from periscope_cli.parsing import count, pairs, typed
 from periscope_cli.pulling import pull, release_for
 from periscope_cli.session import Session
@@ -115,9 +116,10 @@ def push_command(
     progress = session.progress()
     tags = pairs(tag)
     try:
-        made = session.api.models.publish_zip(
-            model, path, description, progress.bytes_done("upload"), tags=tags or None
-        )
+        with interruptible(f"`periscope models show {model}` tells whether the version was made"):
+            made = session.api.models.publish_zip(
+                model, path, description, progress.bytes_done("upload"), tags=tags or None
+            )
     finally:
         progress.end()
     session.console.result(made.model_dump(mode="json"), f"{model} version {made.version}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from periscope.wire.models import VersionResponse
-from periscope_cli.failures import CommandFailed
+from periscope_cli.failures import SAME_AGAIN, CommandFailed, interruptible
 from periscope_cli.session import Session
 
 Document = dict[str, Any]
@@ -22,7 +22,8 @@ def pull(session: Session, version: VersionResponse, target: Path) -> None:
     """
     progress = session.progress()
     try:
-        session.api.models.pull(version, target, progress.bytes_done("download"))
+        with interruptible(SAME_AGAIN):
+            session.api.models.pull(version, target, progress.bytes_done("download"))
     except OSError as error:
         raise CommandFailed(f"{target} cannot be written: {error}") from error
     finally:

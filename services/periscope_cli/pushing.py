@@ -10,7 +10,7 @@ from periscope.wire.datasets import IngestResponse
 from periscope_cli.client.datasets import INGEST_ENDS
 from periscope_cli.dataset_texts import ingest_errors, ingest_warnings, lint_text
 from periscope_cli.errors import Ended
-from periscope_cli.failures import FAILED, INTERRUPTED, USAGE, CommandFailed
+from periscope_cli.failures import FAILED, SAME_AGAIN, USAGE, CommandFailed, interruptible
 from periscope_cli.packing import NotKitti, find_export, find_kitti, is_archive, pack
 from periscope_cli.session import Session
 
@@ -47,8 +47,11 @@ def push(session: Session, name: str, path: Path, options: Document) -> Document
         archive = _archive_of(session, path, Path(scratch), any_folder=any_folder)
         dataset = datasets.ensure(name)
         progress = session.progress()
-        begun = datasets.send(dataset.id, archive, options, progress.bytes_done("upload"))
-        progress.end()
+        try:
+            with interruptible(SAME_AGAIN):
+                begun = datasets.send(dataset.id, archive, options, progress.bytes_done("upload"))
+        finally:
+            progress.end()
     ingest = _wait_for_ingest(session, begun).model_dump(mode="json")
     if ingest["warnings"]:
         session.console.note(ingest_warnings(ingest))
@@ -89,14 +92,13 @@ def _wait_for_ingest(session: Session, begun: IngestResponse) -> IngestResponse:
         elif ingest.state not in INGEST_ENDS:
             progress.show("ingest", ingest.progress, _how_far(ingest))
 
+    goes_on = (
+        f"the archive is whole on the server, and its ingest goes on.\n"
+        f"  see what becomes of it: periscope dataset show {begun.dataset_id}"
+    )
     try:
-        return session.api.datasets.wait(begun, show, session.console.note)
-    except KeyboardInterrupt as error:
-        raise CommandFailed(
-            f"interrupted; the archive is whole on the server, and its ingest goes on.\n"
-            f"  see what becomes of it: periscope dataset show {begun.dataset_id}",
-            INTERRUPTED,
-        ) from error
+        with interruptible(goes_on):
+            return session.api.datasets.wait(begun, show, session.console.note)
     except Ended as error:
         ended = error.answer.model_dump(mode="json")
         text = str(error) if ended["state"] == "CANCELLED" else ingest_errors(ended)

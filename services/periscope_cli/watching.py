@@ -12,7 +12,7 @@ from periscope.wire.publications import PublicationResponse
 from periscope_cli.client.jobs import PUBLICATION_ENDS
 from periscope_cli.console import duration_text, percent
 from periscope_cli.errors import Ended
-from periscope_cli.failures import FAILED, INTERRUPTED, CommandFailed
+from periscope_cli.failures import FAILED, CommandFailed, interruptible
 from periscope_cli.job_texts import job_failure
 from periscope_cli.progress import ProgressLine
 from periscope_cli.session import Session
@@ -32,14 +32,8 @@ def watch_job(session: Session, job_id: str) -> Document:
         view.show(job.model_dump(mode="json"))
 
     try:
-        return session.api.jobs.wait(job_id, show, session.console.note).model_dump(mode="json")
-    except KeyboardInterrupt as error:
-        view.line.end()
-        raise CommandFailed(
-            f"interrupted; the job goes on.\n  watch it again: periscope watch {job_id}\n"
-            f"  cancel it:      periscope jobs cancel {job_id}",
-            INTERRUPTED,
-        ) from error
+        with interruptible(job_goes_on(job_id)):
+            return session.api.jobs.wait(job_id, show, session.console.note).model_dump(mode="json")
     except Ended as error:
         ended = error.answer.model_dump(mode="json")
         raise CommandFailed(job_failure(ended), FAILED, ended) from error
@@ -47,8 +41,21 @@ def watch_job(session: Session, job_id: str) -> Document:
         view.line.end()
 
 
+def job_goes_on(job_id: str) -> str:
+    """For somebody who stops watching."""
+    return (
+        f"the job goes on.\n  watch it again: periscope watch {job_id}\n"
+        f"  cancel it:      periscope jobs cancel {job_id}"
+    )
+
+
 def watch_publication(session: Session, publication_id: str) -> Document:
-    """Wait until the publication has ended, and return it. Raises CommandFailed when it failed."""
+    """Wait until the publication has ended, and return it.
+
+    Raises:
+        Ended: it failed.
+        CommandFailed: Ctrl-C was pressed (the publication then goes on).
+    """
     line = session.progress()
     steps = {"QUEUED": 0.0, "RUNNING": 0.5}
 
@@ -57,9 +64,12 @@ def watch_publication(session: Session, publication_id: str) -> Document:
         told = f"{state.lower()} {publication.reason}".rstrip()
         line.show("publish", steps.get(state, 1.0), told, milestone=state in PUBLICATION_ENDS)
 
+    jobs = session.api.jobs
     try:
-        jobs = session.api.jobs
-        return jobs.wait_for_publication(publication_id, show, session.console.note).model_dump(mode="json")
+        with interruptible("the publication goes on; `periscope models` shows what becomes of it"):
+            return jobs.wait_for_publication(publication_id, show, session.console.note).model_dump(
+                mode="json"
+            )
     finally:
         line.end()
 

@@ -8,17 +8,18 @@
     periscope.jobs.publish(job.id, "buoys")
 
 Failures are ``ServiceError``: ``ServiceProblem`` (a service said no), ``ServiceUnreachable``,
-``DownloadCorrupt``,
-``NotThere``, ``AddressMissing``, and ``Ended`` where what was waited for failed.
+``DownloadCorrupt``, ``NotThere``, ``AddressMissing``, ``ConnectionUnusable``, and ``Ended`` where what was
+waited for failed.
 """
 
 from periscope.client import DownloadCorrupt, ServiceError, ServiceProblem, ServiceUnreachable
 from periscope_cli.client.api import Periscope
 from periscope_cli.client.models import ModelReference
-from periscope_cli.errors import AddressMissing, Ended, NotThere
+from periscope_cli.errors import AddressMissing, ConnectionUnusable, Ended, NotThere
 
 __all__ = [
     "AddressMissing",
+    "ConnectionUnusable",
     "DownloadCorrupt",
     "Ended",
     "ModelReference",

@@ -26,14 +26,29 @@ class Periscope:
 
     @classmethod
     def connect(
-        cls, context: str | None = None, environ: Mapping[str, str] = os.environ, folder: Path | None = None
+        cls,
+        context: str | None = None,
+        *,
+        dataset_url: str | None = None,
+        training_url: str | None = None,
+        registry_url: str | None = None,
+        token: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        folder: Path | None = None,
     ) -> Periscope:
-        """As the command line connects: environment, ``.periscope/client.json``, ``periscope login``.
+        """As the command line connects: what is given here, then environment, file or ``periscope login``.
 
         Raises:
             ConnectionUnusable: a file with addresses cannot be read, or there is no such context.
         """
-        return cls(Connection.find({"context": context}, environ, folder or Path.cwd()))
+        given = {
+            "context": context,
+            "dataset_url": dataset_url,
+            "training_url": training_url,
+            "registry_url": registry_url,
+            "token": token,
+        }
+        return cls(Connection.find(given, environ, folder or Path.cwd()))
 
     @cached_property
     def dataset_service(self) -> ServiceClient:

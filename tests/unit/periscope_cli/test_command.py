@@ -13,7 +13,7 @@ import pytest
 
 from periscope_cli.__main__ import main
 from periscope_cli.connection import Connection
-from periscope_cli.failures import CommandFailed
+from periscope_cli.errors import ConnectionUnusable
 from tests.unit.periscope_cli.conftest import Ran
 from tests.unit.periscope_cli.fake_services import FakeServices
 
@@ -47,7 +47,7 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     client_file(tmp_path).write_text("{")
 
-    with pytest.raises(CommandFailed, match=r"client\.json cannot be read"):
+    with pytest.raises(ConnectionUnusable, match=r"client\.json cannot be read"):
         Connection.find({}, {}, tmp_path)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from periscope_cli.connection import Connection
 from periscope_cli.contexts import Contexts
-from periscope_cli.failures import CommandFailed
+from periscope_cli.errors import ConnectionUnusable
 from tests.unit.periscope_cli.conftest import Ran
 from tests.unit.periscope_cli.fake_services import TOKEN, FakeServices
 
@@ -97,12 +97,12 @@ def test_the_one_in_use_can_be_changed_and_forgotten(tmp_path: Path) -> None:
     assert contexts.current_name() == "lake"
     contexts.forget("lake")
     assert (contexts.current_name(), list(contexts.all())) == (None, ["pool"])
-    with pytest.raises(CommandFailed, match="there is no context 'lake' \\(there is pool\\)"):
+    with pytest.raises(ConnectionUnusable, match="there is no context 'lake' \\(there is pool\\)"):
         contexts.use("lake")
 
 
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     context(tmp_path, "pool")
     kept(tmp_path).write_text("{")
-    with pytest.raises(CommandFailed, match="remove it and log in again"):
+    with pytest.raises(ConnectionUnusable, match="remove it and log in again"):
         Contexts(kept(tmp_path)).current()
