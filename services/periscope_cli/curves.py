@@ -48,7 +48,7 @@ def draw(title: str, series: Series, width: int, height: int, *, from_zero: bool
     if from_zero and any(series.values()):
         highest = max(value for points in series.values() for _, value in points)
         plotext.ylim(0, highest * 1.05 or 1)
-    return str(plotext.build())
+    return str(plotext.build()).rstrip("\n")
 
 
 def headline(job: Document) -> str:

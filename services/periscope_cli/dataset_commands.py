@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from periscope_cli.command import examples, session_of
-from periscope_cli.console import table
+from periscope_cli.console import size_text, table
 from periscope_cli.dataset_texts import dataset_text, diff_text, lint_text
 from periscope_cli.failures import USAGE, CommandFailed
 from periscope_cli.parsing import Size, count, names, size, typed
@@ -173,6 +173,7 @@ def export_command(
     progress = session.progress()
     try:
         session.api.datasets.export(found.id, target, form.value, number, progress.bytes_done("export"))
+        progress.show("export", 1.0, size_text(target.stat().st_size), milestone=True)
     except OSError as error:
         raise CommandFailed(f"{target} cannot be written: {error}", USAGE) from error
     finally:

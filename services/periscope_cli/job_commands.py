@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -172,6 +173,7 @@ def predict_command(
     missing = [str(image) for image in images if not image.is_file()]
     if missing:
         raise CommandFailed(f"no such picture: {', '.join(missing)}", USAGE)
+    _require_own_names(images)
     options = {} if threshold is None else {"threshold": threshold}
     job_id = session.api.jobs.find(job)
     found, texts = [], []
@@ -183,6 +185,15 @@ def predict_command(
         found.append({"file": str(image), "drawn": str(written), **document})
         texts.append(prediction_text(str(image), document, str(written)))
     session.console.result({"items": found}, "\n".join(texts))
+
+
+def _require_own_names(images: list[Path]) -> None:
+    twice = sorted(stem for stem, times in Counter(image.stem for image in images).items() if times > 1)
+    if twice:
+        names = ", ".join(f"{stem}.boxes.png" for stem in twice)
+        raise CommandFailed(
+            f"several pictures would become {names}; call once for each, with another -o", USAGE
+        )
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from periscope.client import ServiceUnreachable
 from periscope.wire.jobs import JobResponse
 from periscope_cli.curves import draw, headline, loss_series, map_series
 from periscope_cli.errors import Ended
@@ -20,19 +21,22 @@ from periscope_cli.session import Session
 from periscope_cli.watching import job_goes_on
 
 POINTS = 200
-PLOT_LINES = 14
+PLOT_LINES = range(7, 15)
+"""Fewer cannot be read; more are not needed."""
 LEAST_COLUMNS = 40
 
 Document = Mapping[str, Any]
 
 
-def picture(job: Document, history: Document, width: int) -> Group:
-    """Headline, losses and mAP, one below the other."""
+def picture(job: Document, history: Document, width: int, height: int) -> Group:
+    """Headline, losses and mAP, one below the other, for a terminal of so many columns and lines."""
     columns = max(width - 2, LEAST_COLUMNS)
+    # A line for the headline and one for the cursor.
+    lines = min(max((height - 2) // 2, PLOT_LINES[0]), PLOT_LINES[-1])
     return Group(
-        Text(headline(job)),
-        Text.from_ansi(draw("loss", loss_series(history), columns, PLOT_LINES)),
-        Text.from_ansi(draw("mAP by class", map_series(history), columns, PLOT_LINES)),
+        Text(headline(job), no_wrap=True, overflow="ellipsis"),
+        Text.from_ansi(draw("loss", loss_series(history), columns, lines)),
+        Text.from_ansi(draw("mAP by class", map_series(history), columns, lines)),
     )
 
 
@@ -47,8 +51,12 @@ def watch_curves(session: Session, job_id: str) -> dict[str, Any]:
     with Live(console=terminal, auto_refresh=False, transient=False) as live:
 
         def show(job: JobResponse) -> None:
-            history = jobs.history(job.id, POINTS).model_dump(mode="json")
-            live.update(picture(job.model_dump(mode="json"), history, terminal.width), refresh=True)
+            try:
+                history = jobs.history(job.id, POINTS).model_dump(mode="json")
+            except ServiceUnreachable:
+                return  # Who waits for the job is patient; the next look draws again.
+            shown = picture(job.model_dump(mode="json"), history, terminal.width, terminal.height)
+            live.update(shown, refresh=True)
 
         try:
             with interruptible(job_goes_on(job_id)):

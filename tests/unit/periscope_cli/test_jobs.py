@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +156,16 @@ def test_a_failed_publication_says_why(periscope: Periscope, services: FakeServi
 
     assert ran.code == 1
     assert "coverage differs by 0.2" in ran.err
+
+
+def test_pictures_that_would_be_written_to_one_file_are_refused(
+    periscope: Periscope, services: FakeServices, tmp_path: Path
+) -> None:
+    for folder in ("dive", "lake"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(b"")
+    ran = periscope("predict", "first", "dive/1.png", "lake/1.png")
+
+    assert ran.code == 2
+    assert "1.boxes.png" in ran.err
+    assert services.requests == []
