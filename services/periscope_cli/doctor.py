@@ -121,13 +121,14 @@ def check_training(session: Session) -> Iterator[Finding]:
     for job in waiting[:5]:
         told = f"{job.name} ({job.id}) is {job.state.lower()}: {job.reason or 'no reason given'}"
         yield Finding("queue", "warning", told, f"periscope jobs show {job.id}")
-    gpus = session.training.get("/v1/gpus")["items"]
-    told = ", ".join(f"{gpu['name']} {size_text(gpu['memory_bytes'])}" for gpu in gpus)
-    if gpus:
+    found = session.api.jobs.gpus()
+    told = ", ".join(f"{gpu.name} {size_text(gpu.memory_bytes)}" for gpu in found.gpus)
+    if found.gpus:
         yield Finding("GPUs", "ok", told)
+    elif found.launcher == "kubernetes":
+        yield Finding("GPUs", "ok", f"trainings run on the cluster, {found.gpus_per_job} GPU(s) each")
     else:
-        advice = "on Kubernetes its nodes have them: `kubectl describe nodes`; without any, training is slow"
-        yield Finding("GPUs", "warning", "the training service itself sees no GPU", advice)
+        yield Finding("GPUs", "warning", "none: trainings run on the CPU", "good for a trial, slow for more")
 
 
 def check_store(session: Session) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from periscope.client import Progress, ServiceClient
 from periscope.wire.job_changes import CloneResponse, PlanResponse
+from periscope.wire.job_options import GpuList
 from periscope.wire.jobs import EpochResponse, HistoryResponse, JobResponse, JobSummary
 from periscope.wire.predictions import PredictionResponse
 from periscope.wire.publications import PublicationResponse
@@ -88,6 +89,10 @@ class Jobs:
     def delete(self, job: str) -> None:
         """Raises ServiceProblem where it is at work or something needs it."""
         self._client.delete(f"/v1/jobs/{self.find(job)}")
+
+    def gpus(self) -> GpuList:
+        """The GPUs that the training service itself sees."""
+        return GpuList.model_validate(self._client.get("/v1/gpus"))
 
     def history(self, job: str, points: int = 500) -> HistoryResponse:
         """The curves, thinned to so many points."""

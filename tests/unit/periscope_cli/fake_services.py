@@ -89,6 +89,7 @@ VERSION = {
     "model": "m", "version": 3, "members": [], "labels": ["buoy"], "width": 320, "height": 320, "description": "",
     "metrics": None, "lineage": None, "published_by": "ci", "created_at": AT,
 }  # fmt: skip
+GPUS = {"launcher": "process", "max_concurrent_jobs": 1, "running": 0, "gpus_per_job": 0, "gpus": []}
 MODEL = {"name": "m", "description": "", "latest_version": 3, "aliases": [], **TIMES}
 DEVICE = {
     "device": "sub-1", "model": "m", "alias": None, "version": None, "last_contact_at": None,
@@ -160,7 +161,7 @@ class Routes:
             ("GET", r"/v1/datasets/[^/]+/ingests/1", self.ingest),
             ("GET", r"/v1/datasets/[^/]+/versions/latest", lambda *_: ok({"version": 7})),
             ("GET", r"/v1/datasets/[^/]+/versions/7/export", self.export),
-            ("GET", r"/v1/gpus", lambda *_: ok({"items": []})),
+            ("GET", r"/v1/gpus", lambda *_: ok(GPUS)),
             ("POST", r"/v1/jobs", self.make_job),
             ("GET", r"/v1/jobs", self.list_jobs),
             ("GET", r"/v1/jobs/([^/:]+)", self.job),
