@@ -18,7 +18,7 @@ RUN_KNOBS = $(if $(DATA),--data "$(DATA)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(
             $(if $(VAL_IMAGES),--val-images $(VAL_IMAGES))
 
 .PHONY: help setup run serve down status check format types imports test unit integration system test-agent \
-        test-cluster openapi dashboards charts bench learn chaos lock clean
+        test-cluster openapi pages dashboards charts bench learn chaos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ test-cluster: $(INSTALLED) ## Tests on a real Kubernetes, built on first use
 
 openapi: $(INSTALLED) ## Write the services' OpenAPI documents to docs/openapi
 	@$(BIN)/python -m tests.unit.contracts
+
+pages: $(INSTALLED) ## Write docs/cli.md, options.md and problems.md from the code
+	@$(BIN)/python -m tests.unit.pages
 
 charts: $(INSTALLED) ## Render, lint and check the chart by a real Helm, its dashboards and alerts
 	@$(BIN)/pytest -q tests/charts

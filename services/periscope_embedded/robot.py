@@ -53,11 +53,17 @@ class Robot:
     """One robot, in a folder of its own."""
 
     def __init__(
-        self, folder: Path, registry_url: str, environ: Mapping[str, str], root_file: Path | None = None
+        self,
+        folder: Path,
+        registry_url: str,
+        environ: Mapping[str, str],
+        root_file: Path | None = None,
+        device: str = DEVICE,
     ) -> None:
         """With a root document the agent takes signed releases only."""
         self._folder = folder
         self._root_file = root_file
+        self._device = device
         self._registry_url = registry_url
         self._environ = dict(environ)
 
@@ -68,13 +74,13 @@ class Robot:
 
     def enrol(self, session: Session, model: str) -> None:
         """Register the robot for a model's alias ``latest``; its token is kept from run to run."""
-        session.api.devices.set(DEVICE, {"model": model})
+        session.api.devices.set(self._device, {"model": model})
         token_file = self._folder / "token"
         if not token_file.exists():
             self._save_token(session)
         config = {
             "registry_url": self._registry_url,
-            "device": DEVICE,
+            "device": self._device,
             "token_file": str(token_file),
             "root": str(self.root),
             "root_file": str(self._root_file or ""),
@@ -105,7 +111,7 @@ class Robot:
         return Release(CaffeNet(deploy, weights[0].read_bytes()), labels, size)
 
     def _save_token(self, session: Session) -> None:
-        text = session.api.tokens.create("device", f"{DEVICE} of the demonstration", DEVICE).token
+        text = session.api.tokens.create("device", f"{self._device} of the demonstration", self._device).token
         path = self._folder / "token"
         path.touch(mode=0o600)
         path.write_text(text + "\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.chaos.auditor import audit
 from tests.chaos.faults import Faults
 from tests.chaos.load import Load
+from tests.chaos.replicas import ReplicatedStack
 from tests.system.loop import Observer, Stack
 
 CALM_S = 180.0
@@ -35,7 +36,7 @@ def main() -> int:
 
 def run(scratch: Path, seconds: float, teams: int, seed: int) -> int:
     """The exit code: 0 if every promise was kept and something was done."""
-    with Stack.serving(scratch / "home") as stack:
+    with ReplicatedStack(scratch / "home", seed) as stack:
         load, faults = Load(stack, scratch / "load", teams), Faults(stack, seed)
         with Observer(stack) as observer:
             load.start()
@@ -45,6 +46,7 @@ def run(scratch: Path, seconds: float, teams: int, seed: int) -> int:
             load.end()
         violations = settled(stack, load)
         report(load, faults, observer, violations)
+        print(f"requests that met a failing store: {dict(stack.proxy.met)}")
         broken = [*violations, *observer.violations]
         return 1 if broken or not load.done["versions published"] else 0
 
@@ -53,7 +55,9 @@ def settled(stack: Stack, load: Load) -> list[str]:
     """The auditor's findings once they no longer change for the better, at the latest after CALM_S."""
     deadline = time.monotonic() + CALM_S
     while True:
-        violations = audit(stack.store(), load.journal, [load.robot_root])
+        violations = audit(stack.store(), load.journal, load.robot_roots)
+        if (trainer := stack.pid("trainer")) is not None:
+            violations.append(f"the trainer {trainer} lives on though no job runs")
         if not violations or time.monotonic() > deadline:
             return violations
         time.sleep(5)

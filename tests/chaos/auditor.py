@@ -48,6 +48,7 @@ def audit(store: ObjectStore, journal: Journal, robots: Sequence[Path]) -> list[
         *_half_made_versions(store),
         *_gaps(store),
         *_unended(store),
+        *_orphans(store),
         *_broken_checkpoints(store),
         *(broken for robot in robots for broken in _broken_robot(store, robot)),
     ]
@@ -95,6 +96,12 @@ def _gaps(store: ObjectStore) -> Iterator[str]:
             owner, number = key.rsplit("/", 1)
             owners.setdefault(owner, []).append(int(number))
     for owner, numbers in owners.items():
+        _, kind, owner_id = owner.split("/")
+        removed = {
+            int(info.key.rpartition("/")[2])
+            for info in store.list(keys.removed_versions_prefix(kind, owner_id))
+        }
+        numbers = sorted({*numbers, *removed})
         if sorted(numbers) != list(range(1, len(numbers) + 1)):
             yield f"the versions of {owner} are {sorted(numbers)}, with a gap"
 
@@ -104,6 +111,19 @@ def _unended(store: ObjectStore) -> Iterator[str]:
         for key, document in _documents(store, kind):
             if document["state"] not in FINAL:
                 yield f"{key} never ended: it is {document['state']}"
+
+
+def _orphans(store: ObjectStore) -> Iterator[str]:
+    """What lies there for somebody who is no more: files of a job without its document, notes of an ended ingest."""
+    jobs = {info.key.split("/")[1] for info in store.list(keys.JOBS)}
+    for job_id in sorted(jobs):
+        if store.head(keys.document("jobs", job_id)) is None:
+            yield f"{keys.job_prefix(job_id)} holds files, and there is no such job"
+    ingests = {info.key.split("/")[1] for info in store.list(keys.INGESTS)}
+    for ingest_id in sorted(ingests):
+        document = _json(store, keys.document("ingests", ingest_id))
+        if document is None or document["state"] in FINAL:
+            yield f"{keys.ingest_prefix(ingest_id)} holds notes, and that ingest is over"
 
 
 def _broken_checkpoints(store: ObjectStore) -> Iterator[str]:

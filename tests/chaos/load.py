@@ -16,10 +16,11 @@ from tests.system.loop import Stack, persist, publish, push, train
 
 MODEL = "chaos"
 ROBOT_EVERY_S = 2.0
+ROBOTS = 3
 
 
 class Load:
-    """Teams and one robot, each in a thread of its own."""
+    """Teams and robots, each in a thread of its own."""
 
     def __init__(self, stack: Stack, folder: Path, teams: int) -> None:
         self.journal = Journal()
@@ -33,22 +34,25 @@ class Load:
             threading.Thread(target=self._team, args=(number,), name=f"team-{number}")
             for number in range(teams)
         ]
-        self._robot_thread = threading.Thread(target=self._robot, name="robot")
+        self._folders = [folder / f"robot-{number}" for number in range(ROBOTS)]
+        self._threads += [
+            threading.Thread(target=self._robot, args=(place,), name=place.name) for place in self._folders
+        ]
 
     @property
-    def robot_root(self) -> Path:
-        """Where the robot's agent keeps its releases."""
-        return self._folder / "robot" / "models"
+    def robot_roots(self) -> list[Path]:
+        """Where the robots' agents keep their releases."""
+        return [place / "models" for place in self._folders]
 
     def start(self) -> None:
         """Begin to work."""
-        for thread in [*self._threads, self._robot_thread]:
+        for thread in self._threads:
             thread.start()
 
     def end(self) -> None:
         """Begin nothing new; return when all have finished what they were at."""
         self._ending.set()
-        for thread in [*self._threads, self._robot_thread]:
+        for thread in self._threads:
             thread.join()
 
     def _team(self, number: int) -> None:
@@ -78,16 +82,15 @@ class Load:
             journal.model_versions.append((MODEL, publication["version"], publication["zip"]["sha256"]))
             self.done["versions published"] += 1
 
-    def _robot(self) -> None:
-        folder = self._folder / "robot"
+    def _robot(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         robot, session = self._enrolled(folder)
         while robot is not None and not self._ending.wait(ROBOT_EVERY_S):
             try:
                 robot.update(session)
-                self.done["updates of the robot"] += 1
+                self.done["updates of robots"] += 1
             except RobotFailed:
-                self.done["updates of the robot that failed"] += 1
+                self.done["updates of robots that failed"] += 1
 
     def _enrolled(self, folder: Path) -> tuple[Robot | None, Session]:
         """The robot, as soon as there is a model."""
@@ -96,7 +99,7 @@ class Load:
         while not self._ending.wait(ROBOT_EVERY_S):
             if self.done["versions published"] == 0:
                 continue
-            robot = Robot(folder, known["registry_url"], self._stack.environ)
+            robot = Robot(folder, known["registry_url"], self._stack.environ, device=folder.name)
             try:
                 persist(lambda robot=robot: robot.enrol(session, MODEL))  # type: ignore[misc] # bound now
             except Exception as error:  # noqa: BLE001 - whatever went wrong goes into the report

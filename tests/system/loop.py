@@ -94,15 +94,20 @@ class Stack:
         return sum(len(checkpoint.body["epochs"]) for checkpoint in checkpoints)
 
     def _call(self, command: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "periscope_embedded", command],
-            env={**self.environ, "PERISCOPE_RETRY_BACKOFF_S": "0.5"},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        run_embedded("periscope_embedded", command, self.environ)
+
+
+def run_embedded(module: str, command: str, environ: Mapping[str, str]) -> None:
+    """``serve`` or ``down`` of the embedded default."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, command],
+        env={**environ, "PERISCOPE_RETRY_BACKOFF_S": "0.5"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def trainer_pid(home: Path) -> int | None:

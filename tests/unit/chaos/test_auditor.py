@@ -91,6 +91,14 @@ def test_a_robot_without_a_model_breaks_none(system: System) -> None:
     assert system.audit() == []
 
 
+def test_a_version_that_was_removed_on_purpose_is_no_gap(system: System) -> None:
+    system.journal.dataset_versions.remove(("D", 1))
+    system.store.delete(keys.version("datasets", "D", 1))
+    system.save(keys.removed_version("datasets", "D", 1), {"version": 1})
+
+    assert system.audit() == []
+
+
 def _lose_shard(system: System) -> None:
     system.store.delete(keys.blob(hashlib.sha256(b"shard").hexdigest()))
 
@@ -141,6 +149,14 @@ VIOLATIONS: dict[str, tuple[Callable[[System], object], str]] = {
     "lost snapshot": (
         lambda s: s.store.delete("jobs/J/x.caffemodel"),
         "x.caffemodel of step 4, which is not",
+    ),
+    "files of no job": (
+        lambda s: s.store.put("jobs/K/spec.json", b"{}"),
+        "jobs/K/ holds files, and there is no such job",
+    ),
+    "notes of an ended ingest": (
+        lambda s: s.store.put(keys.ingest_record("I", "shard-0"), b"x"),
+        "ingests/I/ holds notes, and that ingest is over",
     ),
     "torn file on the robot": (lambda s: _label(s).write_text("bu"), "damaged or missing labels.txt"),
     "missing file on the robot": (lambda s: _label(s).unlink(), "damaged or missing labels.txt"),
