@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -104,7 +105,7 @@ class ReplicatedStack(Stack):
 
     def __enter__(self) -> ReplicatedStack:
         """Start everything."""
-        self._serve("serve")
+        self._serve()
         for service in SERVICES:
             pid = wait_for(lambda service=service: super(ReplicatedStack, self).pid(service), service)  # type: ignore[misc]
             replica = Replica(self.home, service, pid)
@@ -120,7 +121,7 @@ class ReplicatedStack(Stack):
         self.proxy.mode = "sound"
         for replica in self.replicas.values():
             replica.end()
-        self._serve("down")
+        run_embedded("periscope_embedded", "down", self.environ)
         self.proxy.close()
 
     def client(self, service: str) -> ServiceClient:
@@ -135,9 +136,23 @@ class ReplicatedStack(Stack):
         """Of a first replica, the store or the trainer as in any stack; of a second one by its name."""
         return self.replicas[name].pid if name in self.replicas else super().pid(name)
 
-    def _serve(self, command: str) -> None:
-        environ = {**self.environ, PROXY_PORT: str(self.proxy.port)}
-        run_embedded("tests.chaos.served", command, environ)
+    def _serve(self) -> None:
+        """The supervisor in a process of its own, in which the store's address is the proxy's."""
+        environ = {**self.environ, PROXY_PORT: str(self.proxy.port), "PERISCOPE_RETRY_BACKOFF_S": "0.5"}
+        with (self.home / "supervisor.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.served", "serve", "--foreground"],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        known = self.home / "client.json"
+        wait_for(lambda: known if known.exists() else None, "the stack does not start")
+        for service in SERVICES:
+            client = Stack.client(self, service)
+            wait_for(lambda client=client: _answers(client), f"{service} does not start")  # type: ignore[misc]
 
 
 def _made(folder: Path) -> Path:
