@@ -16,13 +16,15 @@ from periscope_cli.command_line import app, globals_first
 from periscope_cli.console import Console, ReaderGone
 from periscope_cli.failures import INTERRUPTED, OK, USAGE, CommandFailed, failure_of
 
+COMMAND = get_command(app)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     ordered = globals_first(sys.argv[1:] if arguments is None else list(arguments))
     console = Console("--json" in ordered)
     try:
-        return int(get_command(app).main(ordered, prog_name="periscope", standalone_mode=False) or OK)
+        return int(COMMAND.main(ordered, prog_name="periscope", standalone_mode=False) or OK)
     except TyperException as error:
         # Typer's own words: the usage, and what is wrong with this command line.
         rich_format_error(error)  # type: ignore[arg-type] # all but the base class are what it takes

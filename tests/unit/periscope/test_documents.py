@@ -158,6 +158,7 @@ def test_a_body_without_json_form_is_never_written(documents: Documents, memory_
     assert memory_store.keys() == []
 
 
+@pytest.mark.slow
 def test_an_unchanged_list_of_10_000_costs_one_listing_and_no_reads(
     documents: Documents, memory_store: MemoryStore
 ) -> None:

@@ -12,6 +12,8 @@ from periscope.settings import S3Settings
 from periscope.store import InvalidUpload, ObjectMissing, PreconditionFailed, StoreUnavailable, UploadedPart
 from tests.unit.periscope.scripted_server import Answer, Asked, Script, scripted_server
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[[S3Store], Any]
 
 CALLS: dict[str, Call] = {

@@ -111,6 +111,7 @@ def test_nothing_but_the_result_goes_to_standard_output(
     assert "upload" in ran.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(services: FakeServices) -> None:
     for number in range(20):
         services.add_job(number, f"job-{number}")

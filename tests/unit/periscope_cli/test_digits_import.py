@@ -24,6 +24,7 @@ from tests.unit.periscope_cli.fake_services import FakeServices
 
 Periscope = Callable[..., Ran]
 CLASSES = ["buoy", "gate"]
+pytestmark = pytest.mark.slow  # Whole networks are written, packed and run.
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,6 @@ def test_folders_and_downloads_say_the_same(files: dict[str, bytes], tmp_path: P
     assert found.epoch == 100.0
 
 
-@pytest.mark.slow
 def test_a_downloads_name_tells_how_long_the_training_was(files: dict[str, bytes], tmp_path: Path) -> None:
     halfway = {**files, "snapshot_iter_3000.caffemodel": files["snapshot_iter_6000.caffemodel"]}
     del halfway["snapshot_iter_6000.caffemodel"]
@@ -186,7 +186,6 @@ def test_what_is_no_job_is_refused(tmp_path: Path) -> None:
         read_digits(tmp_path / "nowhere")
 
 
-@pytest.mark.slow
 def test_the_command_writes_a_recipe_that_train_takes(
     files: dict[str, bytes], tmp_path: Path, services: FakeServices, periscope: Periscope
 ) -> None:

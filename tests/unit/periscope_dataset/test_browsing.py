@@ -17,6 +17,8 @@ from periscope_dataset.tables import NotDescribed, Tables
 from tests.kitti_archives import BOXES, Files, as_zip, label, picture, sound_files
 from tests.unit.periscope_dataset.conftest import House
 
+pytestmark = pytest.mark.slow
+
 
 def versions_of(house: House, *contents: Files, **options: Any) -> str:
     """The URL of the versions of a data set that has these."""
@@ -63,6 +65,7 @@ def test_each_plot_is_a_picture_with_something_on_it(house: House, name: str) ->
     assert (pixels != 255).any(axis=2).mean() > 0.01
 
 
+@pytest.mark.slow
 def test_plots_take_any_class_name_and_no_boxes(house: House) -> None:
     table = Tables(house.store).of({"splits": {}}, "train")
 

@@ -22,6 +22,8 @@ from tests.fakes import MemoryStore
 from tests.kitti_archives import Files, as_zip, label
 from tests.unit.periscope_dataset.conftest import House, open_house
 
+pytestmark = pytest.mark.slow
+
 FORMS = ("kitti", "coco", "yolo", "voc")
 NAMES = ["buoy", "gate"]
 

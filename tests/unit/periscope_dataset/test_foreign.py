@@ -13,6 +13,8 @@ from tests.exports import EXPORTS, coco_2017, voc_devkit, yolo_v8
 from tests.kitti_archives import Files, as_tar, as_zip
 from tests.unit.periscope_dataset.conftest import House
 
+pytestmark = pytest.mark.slow
+
 
 def manifest_of(house: House, files: Files, **options: Any) -> dict[str, Any]:
     dataset_id = house.dataset()

@@ -20,6 +20,8 @@ from tests.fakes import MemoryStore
 from tests.kitti_archives import Files, as_zip, sound_files
 from tests.unit.periscope_dataset.conftest import House, open_house
 
+pytestmark = pytest.mark.slow
+
 
 class Died(Exception):
     """Stands for the end of the process."""

@@ -17,6 +17,8 @@ from tests.exports import EXPORTS, coco_2017
 from tests.kitti_archives import Files, as_zip, label
 from tests.unit.periscope_dataset.conftest import House
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "imports/pool/dive 7/"
 
 
