@@ -60,3 +60,11 @@ def test_every_kind_of_problem_has_its_advice() -> None:
     assert {kind.status for kind in problem_types()} <= set(ADVICE)
     page = (DOCS / "problems.md").read_text()
     assert all(f"| {kind.title} |" in page for kind in problem_types())
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "threat-model.md").read_text()))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+
+    assert len(named) > 30
+    assert sorted(name for name in named if f"def {name}(" not in sources) == []
