@@ -81,12 +81,12 @@ class _Table:
     boxes: array[float] = field(default_factory=lambda: array("d"))
 
     def enter(self, kind: str, item: Any) -> None:
-        """Raises KeyError, TypeError, ValueError."""
+        """Raises KeyError, OverflowError, TypeError, ValueError."""
         if kind == "categories":
-            self.names[item["id"]] = str(item["name"])
+            self.names[item["id"]] = _text(item["name"])
         elif kind == "images":
             self.numbers[item["id"]] = len(self.files)
-            self.files.append(str(item["file_name"]))
+            self.files.append(_text(item["file_name"]))
         else:
             if len(self.crowds) >= MAX_OBJECTS:
                 raise ValueError(f"more than {MAX_OBJECTS} objects; split the data set")
@@ -102,7 +102,10 @@ class _Table:
         numbers = np.frombuffer(self.pictures, np.int64)
         order = np.argsort(numbers, kind="stable")
         edges = np.searchsorted(numbers[order], np.arange(len(self.image_ids) + 1))
-        names = [self.names.get(told, f"category-{told}") for told in self.category_ids]
+        names = [
+            self.names.get(told, f"category-{told}".encode(errors="replace").decode())
+            for told in self.category_ids
+        ]
         for told, number in self.numbers.items():
             place = self.image_ids.get(told)
             rows = order[edges[place] : edges[place + 1]] if place is not None else ()
@@ -114,6 +117,13 @@ class _Table:
         return kitti_line(name, list(self.boxes[4 * row : 4 * row + 4]))
 
 
+def _text(value: Any) -> str:
+    """As text. Raises ValueError for half a character, which JSON can say and no file can hold."""
+    text = str(value)
+    text.encode()
+    return text
+
+
 def _read(file: Path, source: str) -> _Table:
     table, kind = _Table(), ""
     try:
@@ -122,7 +132,7 @@ def _read(file: Path, source: str) -> _Table:
                 table.enter(kind, item)
     except BadJson as error:
         raise BadAnnotations(f"the JSON file cannot be read: {error}", file=source) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise BadAnnotations(f"an entry of {kind} is not as in COCO: {error!r}", file=source) from error
     return table
 

@@ -53,7 +53,7 @@ def yolo_label(text: str, image: Path, names: list[str]) -> str:
             continue
         try:
             index, values = int(float(words[0])), [float(word) for word in words[1:]]
-        except ValueError as error:
+        except (OverflowError, ValueError) as error:  # An infinite class number overflows.
             raise BadAnnotations("a YOLO line has a class number and 4 numbers", number) from error
         if len(words) < YOLO_COLUMNS or index < 0 or not all(map(math.isfinite, values)):
             raise BadAnnotations("a YOLO line has a class number and 4 numbers", number)
@@ -85,16 +85,21 @@ def voc_label(text: str) -> str:
 
 
 def names_of_yaml(text: str) -> list[str]:
-    """Class names of a ``data.yaml``: a list (v5) or numbers and names (v8)."""
+    """Class names of a ``data.yaml``: a list (v5) or numbers and names (v8); unreadable, it has none."""
     try:
-        names = (yaml.safe_load(text) or {}).get("names", [])
-    except (yaml.YAMLError, AttributeError):
+        return _names_in((yaml.safe_load(text) or {}).get("names", []))
+    # ValueError: a date in month 99, a number of thousands of digits; RecursionError: brackets without end.
+    except (yaml.YAMLError, AttributeError, RecursionError, ValueError):
         return []
+
+
+def _names_in(names: object) -> list[str]:
+    """Raises ValueError for numbers too long to be written."""
     if isinstance(names, list):
         return [_plain(name, number) for number, name in enumerate(names)]
     if not isinstance(names, dict):
         return []
-    by_number = {int(number): name for number, name in names.items() if str(number).isdigit()}
+    by_number = {int(number): name for number, name in names.items() if str(number).isdecimal()}
     last = min(max(by_number, default=-1), MAX_CLASS_NUMBER)
     return [_plain(by_number.get(number), number) for number in range(last + 1)]
 

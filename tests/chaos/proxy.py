@@ -23,6 +23,7 @@ PIECE_BYTES = 1 << 16
 SLOW_S = 0.15
 """Held back for each piece of an answer."""
 RESET_SHARE = 0.2
+CONNECT_S = 120.0
 FAILING_SHARE = 0.5
 WRITES = (b"PUT ", b"POST ", b"DELETE ")
 REQUESTS = (*WRITES, b"GET ", b"HEAD ")
@@ -56,7 +57,9 @@ class FaultyProxy:
     def _serve(self, client: socket.socket) -> None:
         with client:
             try:
-                store = socket.create_connection((HOST, self._target()), timeout=120)
+                store = socket.create_connection((HOST, self._target()), timeout=CONNECT_S)
+                # A kept connection may be idle for long; timed out, it would swallow the next answer.
+                store.settimeout(None)
             except OSError:
                 self._reset(client)
                 return

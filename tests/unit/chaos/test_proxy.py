@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.chaos import proxy as proxy_module
 from tests.chaos.proxy import FaultyProxy
 
 CONTENT = bytes(range(256)) * 2000
@@ -56,6 +58,14 @@ def test_a_sound_store_is_seen_as_it_is(proxy: FaultyProxy) -> None:
         assert session.get(url(proxy), timeout=5).content == CONTENT
         assert session.put(url(proxy), data=CONTENT, timeout=5).text == str(len(CONTENT))
     assert not proxy.met
+
+
+def test_an_idle_connection_still_brings_answers(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_module, "CONNECT_S", 0.05)
+    with requests.Session() as session:
+        session.get(url(proxy), timeout=5)
+        time.sleep(0.15)
+        assert session.get(url(proxy), timeout=1).content == CONTENT
 
 
 def test_a_full_store_can_be_read_and_not_written(proxy: FaultyProxy) -> None:
