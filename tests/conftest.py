@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,14 +21,21 @@ def memory_store() -> MemoryStore:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A real S3 server for the whole run."""
-    server = start_seaweedfs(tmp_path_factory)
+    with running_seaweedfs(tmp_path_factory) as server:
+        yield server
+
+
+@contextmanager
+def running_seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """A server of its own, killed at the end."""
+    server = _start_seaweedfs(tmp_path_factory)
     try:
         yield server
     finally:
         server.kill()
 
 
-def start_seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> SeaweedFS:
+def _start_seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> SeaweedFS:
     """A server of its own; it gives room for some hundred buckets, by the free space of the disk."""
     for last_try in (False, False, True):
         server = SeaweedFS(tmp_path_factory.mktemp("seaweedfs"))

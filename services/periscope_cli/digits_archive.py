@@ -24,7 +24,6 @@ TEXTS = (
     "info.json",
     "labels.txt",
 )
-MEAN = "mean.binaryproto"
 SNAPSHOT = re.compile(r"snapshot_iter_([0-9]{1,9})\.caffemodel")
 EPOCH_IN_NAME = re.compile(r"_epoch_([0-9]+(?:\.[0-9]+)?)\.")
 
@@ -48,7 +47,6 @@ class DigitsFiles:
     """What was found."""
 
     texts: Mapping[str, str]
-    mean: bytes | None
     snapshots: Mapping[int, bytes]
     """One caffemodel by its iteration: the newest, or the one that was asked for."""
     epoch: float | None
@@ -124,7 +122,6 @@ def _read(entries: list[_Entry], read: _Reader, source: str, snapshot: int | Non
     for name in TEXTS:
         if name in by_name:
             texts[name] = _text(name, _limited(by_name[name], MAX_TEXT_BYTES, read))
-    mean = _limited(by_name[MEAN], MAX_WEIGHTS_BYTES, read) if MEAN in by_name else None
     snapshots = {int(found[1]): name for name in by_name if (found := SNAPSHOT.fullmatch(name))}
     if snapshot is not None and snapshot not in snapshots:
         there = ", ".join(map(str, sorted(snapshots))) or "none"
@@ -134,7 +131,7 @@ def _read(entries: list[_Entry], read: _Reader, source: str, snapshot: int | Non
         {} if chosen is None else {chosen: _limited(by_name[snapshots[chosen]], MAX_WEIGHTS_BYTES, read)}
     )
     told = EPOCH_IN_NAME.search(source) if len(snapshots) == 1 else None
-    return DigitsFiles(texts, mean, weights, float(told[1]) if told else None)
+    return DigitsFiles(texts, weights, float(told[1]) if told else None)
 
 
 def _limited(entry: _Entry, most: int, read: _Reader) -> bytes:

@@ -69,24 +69,24 @@ def import_command(
     for remark in job.remarks:
         session.console.note(f"note: {remark}")
     target = recipe or Path(f"{path.name.split('.')[0]}.recipe.yaml")
+    if target.exists():
+        raise CommandFailed(f"{target} exists already; give another name by --recipe", USAGE)
+    # The model first: a registry that is away leaves nothing behind, and the same call may be made again.
+    version = None if model is None else _register(session, model, path, job)
     _write_recipe(target, path, job)
     document: dict[str, Any] = {
         "recipe": job.recipe,
         "file": str(target),
         "remarks": list(job.remarks),
-        "version": None,
+        "version": version,
     }
     text = str(target)
     if model is not None:
-        version = _register(session, model, path, job)
-        document["version"] = version
         text += f"\n{model} version {version}"
     session.console.result(document, text)
 
 
 def _write_recipe(target: Path, source: Path, job: ImportedJob) -> None:
-    if target.exists():
-        raise CommandFailed(f"{target} exists already; give another name by --recipe", USAGE)
     head = [f"# The options of the DIGITS job {source.name}.", *(f"# {remark}" for remark in job.remarks)]
     try:
         target.write_text("\n".join(head) + "\n" + yaml.safe_dump(job.recipe, sort_keys=False))

@@ -64,7 +64,7 @@ def import_digits(files: DigitsFiles, classes: Sequence[str], epochs: int | None
         remarks.append(
             "solver.prototxt is not there: solver and learning rate are those of the recipe digits"
         )
-    mean = _mean(files)
+    mean = _mean(files.texts[source])
     recipe["subtract_mean"] = mean.kind
     members, told = _members(files, network, labels, mean)
     remarks += told
@@ -104,15 +104,12 @@ class _Mean:
     pixel: tuple[float, ...] = ()
 
 
-def _mean(files: DigitsFiles) -> _Mean:
-    """What the data layers of the training subtracted."""
-    for name in NETWORKS:
-        if name not in files.texts:
-            continue
-        for layer in parse_prototxt(files.texts[name]).blocks("layer"):
-            found = _mean_of(layer)
-            if found is not None:
-                return found
+def _mean(text: str) -> _Mean:
+    """What the data layers of the training subtracted; ``text`` is the network's prototxt."""
+    for layer in parse_prototxt(text).blocks("layer"):
+        found = _mean_of(layer)
+        if found is not None:
+            return found
     return _Mean("none")
 
 

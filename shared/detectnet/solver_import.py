@@ -91,7 +91,7 @@ def _policy(root: Message, scale: float) -> dict[str, Any]:
             "values": [round(min(float(mark) / scale, 100.0), 4) for mark in root.texts("stepvalue")],
             "gamma": gamma(),
         },
-        "exp": lambda: {"gamma": _significant(gamma() ** scale)},
+        "exp": lambda: {"gamma": _significant(_power(root, gamma(), scale))},
         "inv": lambda: {"gamma": _significant(gamma() * scale), "power": _number(root, "power")},
         "poly": lambda: {"power": _number(root, "power")},
         "sigmoid": lambda: {"step": percent("stepsize"), "gamma": _significant(-gamma() * scale)},
@@ -138,6 +138,16 @@ def _number(root: Message, field: str, default: float | None = None) -> float:
     if not math.isfinite(value):
         raise PrototxtError(root.line, f"{field} must be a finite number, not {text!r}")
     return value
+
+
+def _power(root: Message, gamma: float, scale: float) -> float:
+    """``gamma`` of an iteration as that of a percent. Raises PrototxtError where that is no number."""
+    try:
+        if gamma >= 0:
+            return float(gamma**scale)
+    except OverflowError:
+        pass
+    raise PrototxtError(root.line, f"gamma {gamma:g} makes no learning rate: exp takes 0 to about 1")
 
 
 def _significant(value: float) -> float:

@@ -10,18 +10,15 @@ import pytest
 
 from periscope_embedded.release_keys import release_keys
 from periscope_embedded.seaweedfs import SeaweedFS
-from tests.conftest import start_seaweedfs
+from tests.conftest import running_seaweedfs
 from tests.integration.registry.server import Registry
 
 
 @pytest.fixture(scope="package")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A server for these tests alone: their many zips would fill the one of the others."""
-    server = start_seaweedfs(tmp_path_factory)
-    try:
+    with running_seaweedfs(tmp_path_factory) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

@@ -201,3 +201,21 @@ def test_the_command_writes_a_recipe_that_train_takes(
     periscope("train", "again", "--dataset", "dive", "--config", written, "--epochs", "3")
     [sent] = services.bodies("POST", "/v1/jobs")
     assert (sent["epochs"], sent["solver"], sent["recipe"]) == (3, "adam", "digits")
+
+
+def test_a_damaged_file_beside_the_network_that_is_read_does_not_matter(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert imported({**files, "original.prototxt": b"layer {"}, tmp_path).members
+
+
+def test_a_registry_that_is_away_leaves_no_recipe_behind(
+    files: dict[str, bytes], tmp_path: Path, periscope: Periscope
+) -> None:
+    path = tmp_path / f"{JOB_ID}_epoch_100.0.tar.gz"
+    path.write_bytes(as_tar_gz(files))
+    away = ("--registry-url", "http://127.0.0.1:9")
+
+    assert periscope("digits", "import", path, "--classes", "buoy,gate", "--model", "m", *away).code == 3
+
+    assert not list(tmp_path.glob("*.recipe.yaml"))
