@@ -60,8 +60,8 @@ class Held:
     devices: Mapping[str, Body]
     states: Mapping[str, Body]
     groups: Mapping[str, Body]
-    aliases: Mapping[tuple[str, str], int]
-    """Versions by model's and alias's name."""
+    aliases: Mapping[tuple[str, str], Body]
+    """By model's and alias's name."""
     everybody: str
     """The group of devices that are in none."""
 
@@ -126,8 +126,10 @@ def _wanted(device: Body, held: Held) -> Release | None:
         if has_new_version(group["rollout"], device["device"]):
             return group["rollout"]["model"], group["rollout"]["version"]
         wish = group
-    version = wish["version"] or held.aliases.get((wish["model"], wish["alias"]))
-    return None if version is None else (wish["model"], version)
+    if wish["version"]:
+        return wish["model"], wish["version"]
+    alias = held.aliases.get((wish["model"], wish["alias"]))
+    return None if alias is None else (wish["model"], alias["version"])
 
 
 def _rollout_view(group: str, rollout: Body, reports: Mapping[str, Sequence[Body]]) -> RolloutView:

@@ -60,7 +60,7 @@ def held(documents: Documents) -> Held:
         states={state.id: state.body for state in documents.list(devices.STATES)},
         groups={group.body["group"]: group.body for group in documents.list(groups.KIND)},
         aliases={
-            (models[alias.body["model_id"]], alias.body["alias"]): alias.body["version"]
+            (models[alias.body["model_id"]], alias.body["alias"]): alias.body
             for alias in documents.list(aliases.KIND)
             if alias.body["model_id"] in models
         },

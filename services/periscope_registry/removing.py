@@ -10,7 +10,7 @@ from periscope.documents import Document, Documents
 from periscope.tokens import Tokens
 from periscope.versions import Versions
 from periscope_registry import aliases, devices, enrolment, groups, releases
-from periscope_registry.catalogue import KIND, Catalogue
+from periscope_registry.catalogue import Catalogue
 from periscope_registry.fleet_gauges import held
 from periscope_registry.retention import DELETE, RESTORE, TRASH, Fate, Reasons, Retention, fates, holders
 from periscope_registry.rules import Body, IllegalMove, Unknown
@@ -132,10 +132,4 @@ class Remover:
         self._documents.delete(groups.KIND, group.id)
 
     def _holders(self) -> Reasons:
-        models = {model.id: model.body["name"] for model in self._documents.list(KIND)}
-        pointing = [
-            (models[alias.body["model_id"]], alias.body)
-            for alias in self._documents.list(aliases.KIND)
-            if alias.body["model_id"] in models
-        ]
-        return holders(held(self._documents), pointing)
+        return holders(held(self._documents))

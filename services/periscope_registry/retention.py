@@ -13,13 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from periscope.clock import from_rfc3339
-from periscope_registry.fleet import Held, in_use
+from periscope_registry.fleet import Body, Held, Release, in_use
 from periscope_registry.promotion import earlier_versions
 from periscope_registry.rollout_rules import ABORTED, ROLLED_BACK
 
-Body = Mapping[str, Any]
-Release = tuple[str, int]
-"""A model's name and a version's number."""
 Reasons = Mapping[Release, Sequence[str]]
 
 KEEP, TRASH, RESTORE, DELETE = "keep", "trash", "restore", "delete"
@@ -49,13 +46,10 @@ class Fate:
     reasons: Sequence[str]
 
 
-def holders(held: Held, alias_bodies: Sequence[tuple[str, Body]]) -> Reasons:
-    """What holds each version; a version that is not named is held by nothing.
-
-    ``alias_bodies`` are aliases with their models' names.
-    """
+def holders(held: Held) -> Reasons:
+    """What holds each version; a version that is not named is held by nothing."""
     found: dict[Release, list[str]] = defaultdict(list)
-    for model, alias in alias_bodies:
+    for (model, _), alias in held.aliases.items():
         found[model, alias["version"]].append(f"the alias {alias['alias']!r} points to it")
         for before in earlier_versions(alias)[-1:]:
             found[model, before].append(f"the alias {alias['alias']!r} goes back to it by :rollback")
