@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -15,6 +17,13 @@ class ResponseModel(BaseModel):
     """A body that a service sends. Clients ignore fields that they do not know."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+Tags = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=63)], Annotated[str, Field(max_length=200)]],
+    Field(max_length=50),
+]
+"""Names and values of people's own."""
 
 
 class PageQuery(RequestModel):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from periscope.wire.base import RequestModel, ResponseModel
+from periscope.wire.base import RequestModel, ResponseModel, Tags
 from periscope.wire.ingest_options import IngestOptions
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
@@ -100,20 +100,11 @@ class BaseVersion(RequestModel):
     )
 
 
-VersionLabels = Annotated[
-    dict[
-        Annotated[str, Field(min_length=1, max_length=63)],
-        Annotated[str, Field(max_length=200)],
-    ],
-    Field(max_length=50),
-]
-
-
 class VersionWish(RequestModel):
     """What is kept with the version that is to be made."""
 
     description: str = Field("", max_length=2000)
-    labels: VersionLabels = Field(default_factory=dict, description="Names and values of your own")
+    labels: Tags = Field(default_factory=dict, description="Names and values of your own")
 
 
 class FinalizeRequest(VersionWish):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from periscope.roles import Role
-from periscope.wire.base import RequestModel, ResponseModel
+from periscope.wire.base import RequestModel, ResponseModel, Tags
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """Names of models, aliases and devices."""
@@ -37,13 +37,6 @@ Notes = Annotated[
     Field(max_length=MAX_NOTES),
     AfterValidator(_require_finite),
 ]
-
-
-Tags = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=63)], Annotated[str, Field(max_length=200)]],
-    Field(max_length=50),
-]
-"""Names and values of people's own."""
 
 
 class ModelRequest(RequestModel):
