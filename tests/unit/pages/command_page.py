@@ -14,6 +14,7 @@ HEAD = """\
 # The command `periscope`
 
 Made by `make pages` from the program itself; `periscope COMMAND --help` says the same. Shell completion: `periscope --install-completion`.
+After `make setup` the program is `.venv/bin/periscope`; `export PATH="$PWD/.venv/bin:$PATH"` lets the shell find it.
 
 Addresses and token come from options, from the environment (`PERISCOPE_DATASET_URL`, `PERISCOPE_TRAINING_URL`,
 `PERISCOPE_REGISTRY_URL`, `PERISCOPE_TOKEN`), from `.periscope/client.json` in this folder or above it (as `make serve` writes it), or from
