@@ -49,10 +49,15 @@ class StoreIdentity:
 
 
 class SeaweedFS:
-    """One server over one folder; at most one process may use a folder at a time."""
+    """One server over one folder; at most one process may use a folder at a time.
 
-    def __init__(self, folder: Path) -> None:
+    Each bucket takes at least one of its volumes. ``max_volumes`` says how many there may be; by default
+    as many as there are GiB free on the disk.
+    """
+
+    def __init__(self, folder: Path, *, max_volumes: int | None = None) -> None:
         self.folder = folder
+        self.max_volumes = max_volumes
         folder.mkdir(parents=True, exist_ok=True)
         self.identity = _load_or_choose(folder / "identity.json")
         self._process: subprocess.Popen[bytes] | None = None
@@ -115,6 +120,8 @@ class SeaweedFS:
             "-s3.allowDeleteBucketNotEmpty=false",
             "-master.telemetry=false",
             "-volume.preStopSeconds=0",
+            # 0 is the server's own word for "by the free space".
+            f"-volume.max={self.max_volumes or 0}",
         ]
 
     def command_environ(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -59,20 +60,25 @@ class GunicornService:
         )
         deadline = time.monotonic() + START_S
         while not self._is_ready():
-            assert self.process.poll() is None, "the service ended; its log tells why"
+            assert self.process.poll() is None, f"the service ended:\n{self._log_tail()}"
             assert time.monotonic() < deadline, "the service is not ready in time"
             time.sleep(0.1)
 
     def kill(self) -> None:
         """SIGKILL to gunicorn and its worker."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            # It may have ended by itself.
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 
     def close(self) -> None:
         self.kill()
         self._log.close()
+
+    def _log_tail(self) -> str:
+        return Path(self._log.name).read_text()[-2000:]
 
     def worker_pid(self) -> int:
         assert self.process is not None

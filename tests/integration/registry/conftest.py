@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 
 from periscope_embedded.release_keys import release_keys
-from periscope_embedded.seaweedfs import SeaweedFS
-from tests.conftest import running_seaweedfs
 from tests.integration.registry.server import Registry
-
-
-@pytest.fixture(scope="package")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    """A server for these tests alone: their many zips would fill the one of the others."""
-    with running_seaweedfs(tmp_path_factory) as server:
-        yield server
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+import requests
 
 from periscope.s3 import S3Store
 from periscope_embedded import seaweedfs as seaweedfs_module
@@ -35,6 +36,20 @@ def test_ports_differ_and_leave_room_for_their_twins() -> None:
 
     assert len(set(ports)) == 20
     assert all(port + 10_000 < 32_768 for port in ports)
+
+
+def test_there_is_room_for_as_many_buckets_as_were_asked_for(tmp_path: Path) -> None:
+    server = SeaweedFS(tmp_path / "store", max_volumes=3)
+    server.start()
+    try:
+        server.wait_ready()
+        topology = requests.get(
+            f"http://127.0.0.1:{server.identity.master_port}/dir/status", timeout=10
+        ).json()["Topology"]
+    finally:
+        server.kill()
+
+    assert topology["Max"] == 3
 
 
 def test_the_server_listens_on_the_loopback_interface_only(seaweedfs: SeaweedFS) -> None:
