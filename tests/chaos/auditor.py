@@ -37,14 +37,32 @@ class Journal:
     model_versions: list[tuple[str, int, str]] = field(default_factory=list)
     """Name of the model, number, SHA-256 of the zip."""
 
+    alias_moves: list[tuple[str, str, int]] = field(default_factory=list)
+    """Name of the model, alias, number."""
+
+    devices: list[str] = field(default_factory=list)
+    """Names of robots that were let in."""
+
     def __len__(self) -> int:
-        return len(self.documents) + len(self.dataset_versions) + len(self.model_versions)
+        versions = len(self.dataset_versions) + len(self.model_versions)
+        return len(self.documents) + versions + len(self.alias_moves) + len(self.devices)
 
 
-def audit(store: ObjectStore, journal: Journal, robots: Sequence[Path]) -> list[str]:
-    """Every broken promise in words; none if all were kept. ``robots`` are the agents' model folders."""
+def audit(
+    store: ObjectStore, journal: Journal, robots: Sequence[Path], trainer: int | None = None
+) -> list[str]:
+    """Every broken promise in words; none if all were kept.
+
+    ``robots`` are the agents' model folders, ``trainer`` is a training program that still runs.
+    """
+    if torn := list(_torn(store)):
+        # What the others would read in it means nothing.
+        return torn
     return [
         *_lost_writes(store, journal),
+        *_lost_moves(store, journal),
+        *_lost_devices(store, journal),
+        *_still_running(trainer),
         *_half_made_versions(store),
         *_gaps(store),
         *_unended(store),
@@ -52,6 +70,23 @@ def audit(store: ObjectStore, journal: Journal, robots: Sequence[Path]) -> list[
         *_broken_checkpoints(store),
         *(broken for robot in robots for broken in _broken_robot(store, robot)),
     ]
+
+
+def unnamed_blobs(store: ObjectStore) -> int:
+    """How many blobs no version names: remains of what was broken off, which the clean-up takes after its grace."""
+    named = {blob["sha256"] for _, manifest in _manifests(store, "datasets") for blob in _blobs(manifest)}
+    named |= {manifest["zip"]["sha256"] for _, manifest in _manifests(store, "models")}
+    stored = {info.key.rpartition("/")[2] for info in store.list("blobs/")}
+    return len(stored - named)
+
+
+def _torn(store: ObjectStore) -> Iterator[str]:
+    for prefix in ("documents/", "names/", "versions/"):
+        for info in store.list(prefix):
+            try:
+                json.loads(store.get(info.key).body)
+            except ValueError:
+                yield f"{info.key} is no JSON"
 
 
 def _lost_writes(store: ObjectStore, journal: Journal) -> Iterator[str]:
@@ -70,13 +105,41 @@ def _lost_writes(store: ObjectStore, journal: Journal) -> Iterator[str]:
             yield f"version {number} of model {name} has another zip than was acknowledged"
 
 
+def _lost_moves(store: ObjectStore, journal: Journal) -> Iterator[str]:
+    for name, alias, number in journal.alias_moves:
+        model = _json(store, keys.name_claim("models", name))
+        claim = model and _json(store, keys.name_claim("aliases", f"{model['id']}/{alias}"))
+        document = claim and _json(store, keys.document("aliases", claim["id"]))
+        if number not in {entry["version"] for entry in (document or {"history": []})["history"]}:
+            yield f"that {alias} of model {name} moved to version {number} was acknowledged and is forgotten"
+
+
+def _lost_devices(store: ObjectStore, journal: Journal) -> Iterator[str]:
+    for device in journal.devices:
+        claim = _json(store, keys.name_claim("devices", device))
+        if claim is None or store.head(keys.document("devices", claim["id"])) is None:
+            yield f"the device {device} was let in and is gone"
+
+
+def _still_running(trainer: int | None) -> Iterator[str]:
+    if trainer is not None:
+        yield f"the trainer {trainer} lives on though no job runs"
+
+
 def _half_made_versions(store: ObjectStore) -> Iterator[str]:
     for key, manifest in _manifests(store, "datasets"):
-        for split in manifest["splits"].values():
-            for blob in [*split["shards"], split["index"]]:
-                yield from _damage(store, key, blob)
+        if not manifest["splits"]:
+            yield f"{key} has no splits"
+        for blob in _blobs(manifest):
+            yield from _damage(store, key, blob)
     for key, manifest in _manifests(store, "models"):
         yield from _damage(store, key, manifest["zip"])
+
+
+def _blobs(manifest: Body) -> Iterator[Body]:
+    for split in manifest["splits"].values():
+        yield from split["shards"]
+        yield split["index"]
 
 
 def _damage(store: ObjectStore, what: str, blob: Body) -> Iterator[str]:
@@ -132,15 +195,22 @@ def _broken_checkpoints(store: ObjectStore) -> Iterator[str]:
         if steps != sorted(set(steps)):
             yield f"{key} lists its epochs twice or out of order: steps {steps}"
         for epoch in checkpoint["epochs"]:
+            if not epoch["files"]:
+                yield f"{key} lists step {epoch['step']} without a file"
             for name, file in epoch["files"].items():
-                if store.head(file["key"]) is None:
+                stored = store.head(file["key"])
+                if stored is None:
                     yield f"{key} names {name} of step {epoch['step']}, which is not there"
+                elif stored.size_bytes != file["size_bytes"]:
+                    yield f"{key} names {name} of step {epoch['step']}, of which {stored.size_bytes} bytes are there"
 
 
 def _broken_robot(store: ObjectStore, root: Path) -> Iterator[str]:
     """A robot that has a model has a whole one, equal to the zip of its version."""
     current = root / "current"
     if not current.is_symlink():
+        if current.exists():
+            yield f"the robot's {current} is no link"
         return
     release = current.resolve()
     sha256_start = release.name.rpartition("-")[2]

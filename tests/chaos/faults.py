@@ -1,4 +1,7 @@
-"""What happens to a running stack: sudden ends, pauses, a store that fails, clocks that jump; by a seeded generator."""
+"""What happens to a running stack: sudden ends, pauses, a store that fails, clocks that jump; by a seeded generator.
+
+Faults are dealt like cards: every one of them comes before any comes again.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,26 @@ import os
 import random
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
-from tests.chaos.proxy import MODES
+from tests.chaos.proxy import MODES, Mode
 from tests.chaos.replicas import ReplicatedStack
 
-VICTIMS = ("store", "dataset", "training", "registry", "trainer", "dataset-2", "training-2", "registry-2")
+REPLICAS = ("dataset", "training", "registry", "dataset-2", "training-2", "registry-2")
+VICTIMS = ("store", "trainer", "agent", *REPLICAS)
 CALM_S = (3.0, 12.0)
 """Between two faults."""
 PAUSE_S = (1.0, 12.0)
 """How long a process is stopped: below and above the time-outs of those who wait for it."""
 FAULTY_S = (2.0, 15.0)
-"""How long the store fails."""
+"""How long the store fails, and longer where nobody has met it yet."""
+UNMET_S = 60.0
+SHOWS_UP_S = 30.0
+"""How long a process that comes and goes, a trainer or a robot's agent, is waited for."""
 JUMPS_S = (-90, -20, 20, 90)
 """How far a clock jumps: below and above the life of a lease."""
 
@@ -33,6 +42,18 @@ class Faults:
         self._random = random.Random(seed)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
+        self._deck: dict[str, Callable[[], bool]] = {
+            **{f"{victim} killed": partial(self._kill, victim) for victim in VICTIMS},
+            **{f"{victim} paused": partial(self._pause, victim) for victim in VICTIMS},
+            **{f"store {mode}": partial(self._fail_store, mode) for mode in MODES},
+            **{f"clock moved by {jump} s": partial(self._move_clock, jump) for jump in JUMPS_S},
+            "supervisor killed": self._kill_supervisor,
+        }
+
+    @property
+    def missed(self) -> list[str]:
+        """Faults that have not happened yet."""
+        return [name for name in self._deck if not self.done[name]]
 
     def start(self) -> None:
         """From now on things break."""
@@ -46,50 +67,60 @@ class Faults:
             replica.set_clock(0)
 
     def _run(self) -> None:
-        acts: tuple[tuple[Callable[[], None], int], ...] = (
-            (self._kill, 4),
-            (self._pause, 3),
-            (self._fail_store, 4),
-            (self._move_clock, 2),
-        )
+        hand: list[str] = []
         while not self._ending.wait(self._random.uniform(*CALM_S)):
-            act = self._random.choices([one for one, _ in acts], [weight for _, weight in acts])[0]
+            if not hand:
+                hand = self._random.sample(list(self._deck), len(self._deck))
+            name = hand.pop()
             # A process may have ended by itself since.
             with suppress(ProcessLookupError):
-                act()
+                if self._deck[name]():
+                    self.done[name] += 1
 
-    def _victim(self) -> tuple[str, int | None]:
-        victim = self._random.choice(VICTIMS)
-        return victim, self._stack.pid(victim)
+    def _seen(self, victim: str) -> int | None:
+        """The victim's process, waited for."""
+        deadline = time.monotonic() + SHOWS_UP_S
+        while (pid := self._stack.pid(victim)) is None and time.monotonic() < deadline:
+            if self._ending.wait(0.02):
+                return None
+        return pid
 
-    def _kill(self) -> None:
-        victim, pid = self._victim()
+    def _kill(self, victim: str) -> bool:
+        pid = self._seen(victim)
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-            self.done[f"{victim} killed"] += 1
+        return pid is not None
 
-    def _pause(self) -> None:
-        victim, pid = self._victim()
+    def _pause(self, victim: str) -> bool:
+        pid = self._seen(victim)
         if pid is None:
-            return
+            return False
         os.kill(pid, signal.SIGSTOP)
         try:
             self._ending.wait(self._random.uniform(*PAUSE_S))
         finally:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-        self.done[f"{victim} paused"] += 1
+        return True
 
-    def _fail_store(self) -> None:
-        mode = self._random.choice(MODES)
-        self._stack.proxy.mode = mode
+    def _fail_store(self, mode: Mode) -> bool:
+        """The store fails until somebody has met it, for some seconds at least."""
+        proxy = self._stack.proxy
+        before, deadline = proxy.met[mode], time.monotonic() + UNMET_S
+        proxy.mode = mode
         try:
             self._ending.wait(self._random.uniform(*FAULTY_S))
+            while proxy.met[mode] == before and time.monotonic() < deadline:
+                if self._ending.wait(0.1):
+                    break
         finally:
-            self._stack.proxy.mode = "sound"
-        self.done[f"store {mode}"] += 1
+            proxy.mode = "sound"
+        return proxy.met[mode] > before
 
-    def _move_clock(self) -> None:
-        replica = self._stack.replicas[self._random.choice(sorted(self._stack.replicas))]
-        replica.set_clock(self._random.choice(JUMPS_S))
-        self.done["clock of a replica moved"] += 1
+    def _move_clock(self, jump_s: int) -> bool:
+        self._stack.replicas[self._random.choice(sorted(self._stack.replicas))].set_clock(jump_s)
+        return True
+
+    def _kill_supervisor(self) -> bool:
+        self._stack.kill_supervisor()
+        return True

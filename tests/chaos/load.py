@@ -80,6 +80,7 @@ class Load:
         with self._lock:
             journal.documents.append(("publications", publication["id"]))
             journal.model_versions.append((MODEL, publication["version"], publication["zip"]["sha256"]))
+            journal.alias_moves.append((MODEL, "latest", publication["version"]))
             self.done["versions published"] += 1
 
     def _robot(self, folder: Path) -> None:
@@ -99,11 +100,15 @@ class Load:
         while not self._ending.wait(ROBOT_EVERY_S):
             if self.done["versions published"] == 0:
                 continue
-            robot = Robot(folder, known["registry_url"], self._stack.environ, device=folder.name)
+            # Of each robot's own replica, all its life.
+            url = self._stack.client("registry").base_url
+            robot = Robot(folder, url, self._stack.environ, device=folder.name)
             try:
                 persist(lambda robot=robot: robot.enrol(session, MODEL))  # type: ignore[misc] # bound now
             except Exception as error:  # noqa: BLE001 - whatever went wrong goes into the report
                 self.failures.append(f"the robot could not be enrolled: {error}")
                 continue
+            with self._lock:
+                self.journal.devices.append(folder.name)
             return robot, session
         return None, session

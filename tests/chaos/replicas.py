@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from periscope.client import ServiceClient
+from periscope_embedded.robot import AGENT
 from periscope_embedded.seaweedfs import SeaweedFS
 from tests.chaos.moved_clock import CLOCK
 from tests.chaos.proxy import FaultyProxy
 from tests.chaos.served import PROXY_PORT
 from tests.integration.gunicorn_service import free_port
-from tests.system.loop import Stack, run_embedded, wait_for
+from tests.system.loop import Stack, innermost, run_embedded, wait_for
 
 SERVICES = ("dataset", "training", "registry")
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,7 @@ class ReplicatedStack(Stack):
         store = SeaweedFS(_made(home / "store"))
         self.proxy = FaultyProxy(lambda: store.identity.s3_port, seed)
         self.replicas: dict[str, Replica] = {}
+        self._supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> ReplicatedStack:
         """Start everything."""
@@ -133,14 +135,29 @@ class ReplicatedStack(Stack):
         return ServiceClient(self._random.choice(urls), known["token"])
 
     def pid(self, name: str) -> int | None:
-        """Of a first replica, the store or the trainer as in any stack; of a second one by its name."""
-        return self.replicas[name].pid if name in self.replicas else super().pid(name)
+        """Of a first replica, the store or the trainer as in any stack; of a second one, or a robot's agent."""
+        if name == "agent":
+            return innermost(self.home, str(AGENT))
+        if name in self.replicas:
+            return self.replicas[name].pid
+        try:
+            return super().pid(name)
+        except FileNotFoundError:
+            # The supervisor is being started.
+            return None
+
+    def kill_supervisor(self) -> None:
+        """Everything of it goes with it; what keeps it up, systemd say, starts it again."""
+        if self._supervisor is not None:
+            self._supervisor.kill()
+            self._supervisor.wait()
+        self._serve()
 
     def _serve(self) -> None:
         """The supervisor in a process of its own, in which the store's address is the proxy's."""
         environ = {**self.environ, PROXY_PORT: str(self.proxy.port), "PERISCOPE_RETRY_BACKOFF_S": "0.5"}
         with (self.home / "supervisor.log").open("ab") as log:
-            subprocess.Popen(
+            self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.served", "serve", "--foreground"],
                 env=environ,
                 stdin=subprocess.DEVNULL,

@@ -112,16 +112,21 @@ def run_embedded(module: str, command: str, environ: Mapping[str, str]) -> None:
 
 def trainer_pid(home: Path) -> int | None:
     """The training program whose work lies below ``home``: the innermost process of its name."""
+    return innermost(home, "detectnet_trainer", "job", "--attempt")
+
+
+def innermost(home: Path, *words: str) -> int | None:
+    """The process with the highest number that has ``home`` in its environment and these words as arguments."""
     found = None
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
             is_ours = str(home).encode() in (folder / "environ").read_bytes()
         except OSError:
             continue
-        if is_ours and b"detectnet_trainer" in words and b"job" in words and b"--attempt" in words:
+        if is_ours and all(word.encode() in arguments for word in words):
             found = max(found or 0, int(folder.name))
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from periscope import keys
-from tests.chaos.auditor import Journal, audit
+from tests.chaos.auditor import Journal, audit, unnamed_blobs
 from tests.fakes import MemoryStore
 
 
@@ -24,6 +24,7 @@ class System:
         self.store = MemoryStore()
         self.journal = Journal()
         self.robot = folder / "models"
+        self.trainer: int | None = None
         self._dataset()
         self._job()
         self._model()
@@ -42,7 +43,7 @@ class System:
         return {"sha256": sha256, "size_bytes": len(content)}
 
     def audit(self) -> list[str]:
-        return audit(self.store, self.journal, [self.robot])
+        return audit(self.store, self.journal, [self.robot], self.trainer)
 
     def _dataset(self) -> None:
         split = {"shards": [self.blob(b"shard")], "index": self.blob(b"index")}
@@ -56,7 +57,7 @@ class System:
     def _job(self) -> None:
         self.save(keys.document("jobs", "J"), {"state": "SUCCEEDED"})
         self.store.put("jobs/J/x.caffemodel", b"weights")
-        files = {"x.caffemodel": {"key": "jobs/J/x.caffemodel"}}
+        files = {"x.caffemodel": {"key": "jobs/J/x.caffemodel", "size_bytes": 7}}
         epochs = [{"step": 4, "files": files}, {"step": 8, "files": files}]
         self.save(keys.checkpoint_document("J"), {"epochs": epochs})
         self.journal.documents.append(("jobs", "J"))
@@ -70,6 +71,12 @@ class System:
         self.save(keys.version("models", "M", 1), {"zip": blob})
         self.save(keys.document("publications", "P"), {"state": "SUCCEEDED"})
         self.journal.model_versions.append(("buoys", 1, blob["sha256"]))
+        self.save(keys.name_claim("aliases", "M/latest"), {"id": "A"})
+        self.save(keys.document("aliases", "A"), {"version": 1, "history": [{"version": 1}]})
+        self.journal.alias_moves.append(("buoys", "latest", 1))
+        self.save(keys.name_claim("devices", "robot"), {"id": "R"})
+        self.save(keys.document("devices", "R"), {})
+        self.journal.devices.append("robot")
         release = self.robot / "releases" / f"1-{blob['sha256'][:12]}"
         release.mkdir(parents=True)
         (release / "labels.txt").write_text("buoy\n")
@@ -99,6 +106,14 @@ def test_a_version_that_was_removed_on_purpose_is_no_gap(system: System) -> None
     assert system.audit() == []
 
 
+def test_a_blob_that_no_version_names_is_counted(system: System) -> None:
+    assert unnamed_blobs(system.store) == 0
+
+    system.blob(b"broken off")
+
+    assert unnamed_blobs(system.store) == 1
+
+
 def _lose_shard(system: System) -> None:
     system.store.delete(keys.blob(hashlib.sha256(b"shard").hexdigest()))
 
@@ -109,6 +124,11 @@ def _change_shard(system: System) -> None:
 
 def _label(system: System) -> Path:
     return next((system.robot / "releases").glob("*/labels.txt"))
+
+
+def _put_file_for_link(system: System) -> None:
+    (system.robot / "current").unlink()
+    (system.robot / "current").write_text("")
 
 
 VIOLATIONS: dict[str, tuple[Callable[[System], object], str]] = {
@@ -150,6 +170,39 @@ VIOLATIONS: dict[str, tuple[Callable[[System], object], str]] = {
         lambda s: s.store.delete("jobs/J/x.caffemodel"),
         "x.caffemodel of step 4, which is not",
     ),
+    "cut snapshot": (
+        lambda s: s.store.put("jobs/J/x.caffemodel", b"wei"),
+        "x.caffemodel of step 4, of which 3 bytes are there",
+    ),
+    "epoch without files": (
+        lambda s: s.change(keys.checkpoint_document("J"), lambda body: body["epochs"][1].update(files={})),
+        "lists step 8 without a file",
+    ),
+    "version without splits": (
+        lambda s: s.save(keys.version("datasets", "D", 3), {"splits": {}}),
+        "versions/datasets/D/00000003 has no splits",
+    ),
+    "torn document": (
+        lambda s: s.store.put(keys.document("jobs", "J"), b'{"state": "SUCC'),
+        "documents/jobs/J is no JSON",
+    ),
+    "lost alias": (
+        lambda s: s.store.delete(keys.document("aliases", "A")),
+        "latest of model buoys moved to version 1 was acknowledged and is forgotten",
+    ),
+    "forgotten move": (
+        lambda s: s.change(keys.document("aliases", "A"), lambda body: body.update(history=[])),
+        "latest of model buoys moved to version 1 was acknowledged and is forgotten",
+    ),
+    "lost device": (
+        lambda s: s.store.delete(keys.document("devices", "R")),
+        "the device robot was let in and is gone",
+    ),
+    "trainer that lives on": (
+        lambda s: setattr(s, "trainer", 4711),
+        "the trainer 4711 lives on",
+    ),
+    "file in the link's place": (_put_file_for_link, "current is no link"),
     "files of no job": (
         lambda s: s.store.put("jobs/K/spec.json", b"{}"),
         "jobs/K/ holds files, and there is no such job",
