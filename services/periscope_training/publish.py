@@ -160,7 +160,7 @@ class Publisher:
 
     def _finalize(self, document: Document, upload_id: str) -> Document:
         try:
-            version = self._registry.finalize(document.body["model"], upload_id, _metadata(document))
+            version = self._registry.finalize(document.body["model"], upload_id, metadata_of(document))
         except UploadGone as error:
             log.warning("upload_lost", publication_id=document.id, reason=str(error))
             self._change(document, lambda body: publication.upload_lost(body, self._now()))
@@ -191,7 +191,8 @@ class Publisher:
         return self._documents.update(KIND, document.id, change)
 
 
-def _metadata(document: Document) -> dict[str, Any]:
+def metadata_of(document: Document) -> dict[str, Any]:
+    """What the registry is told of a publication's zip: see ``periscope.wire.models.FinalizeRequest``."""
     body = document.body
     lineage = {
         "job_id": body["job_id"],

@@ -140,6 +140,8 @@ def _blobs(manifest: Body) -> Iterator[Body]:
     for split in manifest["splits"].values():
         yield from split["shards"]
         yield split["index"]
+        if "boxes_table" in split:
+            yield split["boxes_table"]
 
 
 def _damage(store: ObjectStore, what: str, blob: Body) -> Iterator[str]:
