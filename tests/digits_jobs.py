@@ -21,7 +21,7 @@ CLUSTER = """\
 layer {
   name: "cluster" type: "Python" bottom: "coverage" bottom: "bboxes" top: "bbox-list"
   python_param {
-    module: "caffe.layers.detectnet.clustering" layer: "ClusterDetections" param_str: "320, 160, 16, 0.6, 3, 0.02, 22, 2"
+    module: "caffe.layers.detectnet.clustering" layer: "ClusterDetections" param_str: "320, 160, 16, 0.6, 2, 0.02, 22, 2"
   }
 }
 """

@@ -13,6 +13,7 @@ from detectnet import means
 from detectnet.bundle import DEPLOY, LABELS
 from detectnet.caffemodel import CaffemodelError, read_caffemodel, write_caffemodel
 from detectnet.network_import import ImportedNetwork, import_network
+from detectnet.network_remarks import box_rate, network_remarks
 from detectnet.prototxt import Message, PrototxtError, deploy_prototxt, parse_prototxt
 from detectnet.sizes import IllegalSize
 from detectnet.solver_import import ImportedSolver, import_solver
@@ -64,6 +65,10 @@ def import_digits(files: DigitsFiles, classes: Sequence[str], epochs: int | None
         remarks.append(
             "solver.prototxt is not there: solver and learning rate are those of the recipe digits"
         )
+    remarks += network_remarks(files.texts[source])
+    faster = box_rate(files.texts[source])
+    if faster is not None:
+        recipe["bbox_lr_mult"] = faster
     mean = _mean(files.texts[source])
     recipe["subtract_mean"] = mean.kind
     members, told = _members(files, network, labels, mean)

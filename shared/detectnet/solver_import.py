@@ -43,10 +43,12 @@ def import_solver(text: str, epochs: float | None = None) -> ImportedSolver:
     max_iter = int(_number(root, "max_iter"))
     if max_iter < 1:
         raise PrototxtError(root.line, f"max_iter is {max_iter}; a training has at least one iteration")
-    solver = _solver(root)
+    solver, rate = _solver(root), _number(root, "base_lr")
+    if rate <= 0:
+        raise PrototxtError(root.line, f"base_lr is {rate:g}; a learning rate is above 0")
     options: dict[str, Any] = {
         "solver": solver,
-        "learning_rate": _number(root, "base_lr"),
+        "learning_rate": rate,
         "lr_policy": _policy(root, max_iter / 100),
         "batch_accumulation": int(_number(root, "iter_size", 1)),
     }

@@ -13,6 +13,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from periscope.settings import S3Settings
 from periscope.store import (
@@ -263,7 +264,8 @@ def _translated(key: str, *, conditional: bool = False, upload: bool = False) ->
         yield
     except ClientError as error:
         raise _as_store_error(key, error, conditional=conditional, upload=upload) from error
-    except (BotoCoreError, OSError, boto3.exceptions.Boto3Error) as error:
+    # The last is what an answer that breaks off in its middle ends in: boto3 lets it pass.
+    except (BotoCoreError, OSError, boto3.exceptions.Boto3Error, HTTPError) as error:
         raise StoreUnavailable(f"{key}: {error}") from error
 
 

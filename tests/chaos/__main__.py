@@ -44,7 +44,7 @@ def run(scratch: Path, seconds: float, teams: int, seed: int) -> int:
             time.sleep(seconds)
             faults.end()
             load.end()
-        violations = settled(stack, load)
+        violations = [*settled(stack, load), *stack.surprises()]
         report(load, faults, observer, violations)
         print(f"requests that met a failing store: {dict(stack.proxy.met)}")
         print(f"blobs that no version names, for the clean-up: {unnamed_blobs(stack.store())}")

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+from periscope.client import ServiceError
 from periscope_cli.connection import Connection
 from periscope_cli.console import Console
 from periscope_cli.session import Session
@@ -61,7 +62,7 @@ class Load:
         while not self._ending.is_set():
             try:
                 self._cycle(f"team-{number}-{uuid.uuid4().hex[:8]}", folder)
-            except AssertionError as error:
+            except (AssertionError, ServiceError) as error:
                 with self._lock:
                     self.failures.append(str(error)[:500])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -145,6 +146,17 @@ class ReplicatedStack(Stack):
         except FileNotFoundError:
             # The supervisor is being started.
             return None
+
+    def surprises(self) -> list[str]:
+        """Requests that ended in an error which no code had foreseen, by the services' own logs."""
+        logs = [self.home / "logs" / f"{service}.log" for service in SERVICES]
+        logs += [self.home / name / "log" for name in self.replicas]
+        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+        failed = [json.loads(line) for line in lines if '"event": "request_failed"' in line]
+        return [
+            f"{event['service']} met an error of its own: {event['exception'].splitlines()[-1]}"
+            for event in failed
+        ]
 
     def kill_supervisor(self) -> None:
         """Everything of it goes with it; what keeps it up, systemd say, starts it again."""

@@ -13,6 +13,7 @@ import cv2
 import pytest
 
 from periscope_cli.__main__ import main
+from tests.digits_jobs import as_tar_gz, job_files
 from tests.kitti_archives import picture, sound_files
 from tests.system.loop import Stack
 
@@ -77,6 +78,24 @@ def test_every_group_of_commands_does_its_work(
     checks = {item["check"]: item["status"] for item in periscope("doctor")["items"]}
     assert "error" not in checks.values()
     assert checks["object store"] == "ok"
+
+
+def test_an_old_digits_job_becomes_a_model_and_is_trained_again(periscope: Periscope, tmp_path: Path) -> None:
+    write_dive(tmp_path / "dive")
+    periscope("dataset push lake dive")
+    files = job_files()
+    (tmp_path / "old_epoch_100.0.tar.gz").write_bytes(as_tar_gz(files))
+
+    made = periscope("digits import old_epoch_100.0.tar.gz --classes buoy,gate --model wreck")
+    plan = periscope(f"train again --dataset lake --config {made['file']} --dry-run")
+    periscope("pull wreck:1 -o wreck.zip")
+
+    assert made["version"] == 1
+    assert plan["spec"]["training"]["solver"] == made["recipe"]["solver"]
+    assert plan["spec"]["training"]["epochs"] == 100
+    with zipfile.ZipFile(tmp_path / "wreck.zip") as archive:
+        assert archive.read("snapshot_iter_6000.caffemodel") == files["snapshot_iter_6000.caffemodel"]
+        assert archive.read("labels.txt") == b"buoy\ngate\n"
 
 
 def datasets(periscope: Periscope, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_what_is_not_carried_over_is_said() -> None:
         ("", "max_iter must be a number"),
         ("max_iter: 0", "at least one iteration"),
         ("max_iter: nan", "finite"),
+        ("max_iter: 10 base_lr: -0.1", "a learning rate is above 0"),
         ('max_iter: 1000 base_lr: 1 lr_policy: "exp" gamma: 1e300', "makes no learning rate"),
         ('max_iter: 1000 base_lr: 1 lr_policy: "exp" gamma: -0.9', "makes no learning rate"),
         ("max_iter: 10 base_lr: 1 solver_type: LBFGS", "the solver 'LBFGS' is not known"),

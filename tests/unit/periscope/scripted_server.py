@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+RESET_AFTER_S = 0.05
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 
 
@@ -22,12 +26,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """``cut_at``: the connection breaks after so many bytes of the body; 0 breaks it before any answer."""
+    """``cut_at``: the connection breaks after so many bytes of the body; 0 breaks it before any answer.
+
+    It ends there, or with ``resets`` it is reset, as by a server that crashes.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_at: int | None = None
+    resets: bool = False
 
 
 Script = Callable[[Asked, int], Answer]
@@ -84,6 +92,12 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.cut_at is not None:
             self.close_connection = True
             self.wfile.flush()
+            if answer.resets:
+                # What has been sent shall arrive before the reset does.
+                time.sleep(RESET_AFTER_S)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                os.close(self.connection.detach())
+                return
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name

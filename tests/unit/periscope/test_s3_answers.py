@@ -72,6 +72,15 @@ def test_each_refusal_becomes_what_the_caller_can_act_on(
         CALLS[what](connect(server.url))
 
 
+@pytest.mark.parametrize("what", ["get", "list", "parts"])
+@pytest.mark.parametrize("status", [200, 404])
+def test_an_answer_that_breaks_off_is_unavailability(what: str, status: int) -> None:
+    body = b"<Error><Code>NoSuchKey</Code></Error>"
+    broken = Answer(status, body, {"ETag": '"e"'}, cut_at=10, resets=True)
+    with scripted_server(always(broken)) as server, pytest.raises(StoreUnavailable):
+        CALLS[what](connect(server.url))
+
+
 @pytest.mark.parametrize("what", CALLS)
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_server_error_is_unavailability(what: str, status: int) -> None:
