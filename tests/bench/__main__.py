@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import warnings
 
-from tests.bench import browsing, datasets, detectnet, ingest_kills, predicting, reconciling, robots
+import structlog
+
+from tests.bench import browsing, datasets, detectnet, growing, ingest_kills, predicting, reconciling, robots
 from tests.bench.measure import table
 
 GROUPS = {
@@ -18,6 +21,7 @@ GROUPS = {
     "ingest": ingest_kills.rows,
     "browse": browsing.rows,
     "registry": robots.rows,
+    "growth": growing.rows,
 }
 
 
@@ -28,6 +32,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    # Standard output is for the table alone.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     rows = []
     for name in given.groups or GROUPS:
         for row in GROUPS[name](given.threads):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import Any
 from periscope.documents import Documents
 from periscope.ids import new_id
 from periscope.s3 import S3Store
-from periscope_embedded.seaweedfs import SeaweedFS
 from periscope_training import job_document
 from periscope_training.listing import queue_positions
 from periscope_training.reconcile import LoopSettings, Reconciler
 from tests.bench.measure import Row, in_turns
+from tests.bench.stores import CountingStore, real_buckets
 from tests.unit.periscope_training.fake_launcher import FakeLauncher, World
 from tests.unit.periscope_training.house import START
 
@@ -34,23 +32,6 @@ SPEC: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-class CountingStore:
-    """A store that counts what is asked of it."""
-
-    def __init__(self, store: S3Store) -> None:
-        self._store = store
-        self.calls: Counter[str] = Counter()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        def counted(*positional: Any, **named: Any) -> Any:
-            self.calls[name] += 1
-            return method(*positional, **named)
-
-        return counted
-
-
 @dataclass
 class Fleet:
     """So many jobs, RUNNING of which run; the others have ended."""
@@ -61,9 +42,7 @@ class Fleet:
 
     def calls_of(self, act: Callable[[], object]) -> str:
         """Which store calls one ``act`` makes."""
-        self.store.calls.clear()
-        act()
-        return ", ".join(f"{count} {name}" for name, count in sorted(self.store.calls.items()))
+        return self.store.calls_of(act)
 
     def list_page(self) -> object:
         """What GET /v1/jobs does before it writes JSON."""
@@ -73,8 +52,8 @@ class Fleet:
 
 def rows(_threads: int) -> list[Row]:
     """One line for each number of jobs, of a pass and of a list."""
-    with tempfile.TemporaryDirectory() as folder, _store(Path(folder)) as make_store:
-        fleets = {count: _fleet(make_store(count), count) for count in JOBS}
+    with tempfile.TemporaryDirectory() as folder, real_buckets(Path(folder)) as make_store:
+        fleets = {count: _fleet(make_store(f"jobs-{count}"), count) for count in JOBS}
         passes = {
             f"{count} jobs ({fleet.calls_of(fleet.reconciler.reconcile_all)})": fleet.reconciler.reconcile_all
             for count, fleet in fleets.items()
@@ -115,19 +94,3 @@ def _make_job(documents: Documents, *, ended: bool) -> None:
         body |= {"state": "SUCCEEDED", "ended_at": body["created_at"]}
     documents.create(job_document.CHECKPOINT_KIND, job_document.new_checkpoint(job_id), job_id)
     documents.create(job_document.KIND, body, job_id)
-
-
-@contextmanager
-def _store(folder: Path) -> Iterator[Callable[[int], S3Store]]:
-    server = SeaweedFS(folder / "store")
-    server.start()
-    try:
-        server.wait_ready()
-
-        def make(count: int) -> S3Store:
-            server.make_bucket(f"jobs-{count}")
-            return S3Store.from_environ(server.environ(f"jobs-{count}"))
-
-        yield make
-    finally:
-        server.stop()
