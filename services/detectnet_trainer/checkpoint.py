@@ -65,6 +65,7 @@ def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: b
     differing = [name for name in differing if name not in OF_THE_MACHINE]
     if differing:
         raise BadCheckpoint(f"the checkpoint was made with another {', '.join(differing)}")
+    _require_our_solver(trainer, state["solver"])
     try:
         trainer.model.load_state_dict(state["model"])
         trainer.solver.load_state_dict(state["solver"])
@@ -73,6 +74,16 @@ def restore_checkpoint(trainer: Trainer, training: Mapping[str, Any], content: b
         raise BadCheckpoint(f"the checkpoint belongs to another network or solver: {error}") from error
     trainer.step = int(state["step"])
     return warnings
+
+
+def _require_our_solver(trainer: Trainer, state: Mapping[str, Any]) -> None:
+    # PyTorch takes over whatever a group holds, and misses the rest at the next step only.
+    for ours, kept in zip(trainer.solver.param_groups, state.get("param_groups", []), strict=False):
+        if missing := ours.keys() - kept.keys():
+            raise BadCheckpoint(
+                "the checkpoint is of an older program, whose solver did not keep "
+                f"{', '.join(sorted(missing))}; begin a new training with its last epoch as `pretrained`"
+            )
 
 
 def model_of_checkpoint(content: bytes) -> tuple[DetectNet, int, npt.NDArray[np.float32] | None]:

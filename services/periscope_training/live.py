@@ -14,6 +14,7 @@ from periscope_training.job_document import CHECKPOINT_KIND, KIND, is_final
 from periscope_training.progress import ProgressRecords
 
 LOOK_EVERY_S = 1.0
+EPOCH_SHOWN = ("epoch", "step", "attempt", "metrics")
 HEARTBEAT_S = 15.0
 """A comment line after so long without news, so that proxies keep the connection."""
 
@@ -45,9 +46,10 @@ class LiveCurves:
     def events(self, job_id: str, last_step: int = -1) -> Iterator[str]:
         """``state``, ``progress`` and ``epoch`` events after ``last_step``, and ``end`` when it has ended.
 
-        An event's id is its step, so a client that comes again goes on there.
+        An event's id is its step, so a client that comes again goes on there. The epoch of that very step is
+        told again: the connection may have broken between it and the progress of the same step.
         """
-        told = Told(step=last_step, epoch_step=last_step)
+        told = Told(step=last_step, epoch_step=last_step - 1)
         yield "retry: 2000\n\n"
         started_at = spoke_at = self._monotonic()
         while True:
@@ -71,11 +73,19 @@ class LiveCurves:
         if state != told.state:
             told.state = state
             yield event("state", {"state": state[0], "reason": state[1]})
-        for record in self._progress.since(job_id, told.step):
-            told.step = record["step"]
-            yield event("progress", record, record["step"])
-        for entry in self._documents.get(CHECKPOINT_KIND, job_id).body["epochs"]:
-            if entry["step"] > told.epoch_step:
-                told.epoch_step = entry["step"]
-                shown = {name: entry[name] for name in ("epoch", "step", "attempt", "metrics")}
-                yield event("epoch", shown, max(entry["step"], told.step))
+        records = list(self._progress.since(job_id, told.step))
+        # Read second: an epoch is committed before its progress is told, so it is there beside its record.
+        epochs = [
+            entry
+            for entry in self._documents.get(CHECKPOINT_KIND, job_id).body["epochs"]
+            if entry["step"] > told.epoch_step
+        ]
+        steps = [(record["step"], "progress", record) for record in records]
+        steps += [(entry["step"], "epoch", {name: entry[name] for name in EPOCH_SHOWN}) for entry in epochs]
+        # Of one step the progress stays before the epoch.
+        steps.sort(key=lambda item: item[0])
+        for step, name, shown in steps:
+            told.step = max(told.step, step)
+            yield event(name, shown, told.step)
+        if epochs:
+            told.epoch_step = epochs[-1]["step"]

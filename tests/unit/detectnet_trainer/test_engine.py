@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,21 @@ def test_a_machine_of_another_precision_goes_on_with_a_warning(tmp_path: Path) -
         "this machine goes on with precision fp32; until here it was bf16"
     ]
     assert other.trainer.step == 2
+
+
+def test_a_checkpoint_whose_solver_lacks_something_is_refused_in_words(tmp_path: Path) -> None:
+    first = session_of(tmp_path / "a")
+    run_to(first, 2)
+    state = torch.load(io.BytesIO(dump_checkpoint(first.trainer, first.training)), weights_only=True)
+    for group in state["solver"]["param_groups"]:
+        del group["step"]
+    older = io.BytesIO()
+    torch.save(state, older)
+    again = session_of(tmp_path / "b")
+
+    with pytest.raises(BadCheckpoint, match="an older program, whose solver did not keep step"):
+        restore_checkpoint(again.trainer, again.training, older.getvalue())
+    assert again.trainer.step == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"cut"])

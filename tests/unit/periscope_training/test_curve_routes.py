@@ -115,7 +115,7 @@ def test_live_curves_tell_everything_once_and_end_with_the_job(service: Service,
 
     assert [(name, data.get("step", data.get("state"))) for name, data, _ in told] == [
         ("state", "RUNNING"),
-        ("progress", 30), ("progress", 60), ("progress", 90), ("epoch", 60), ("epoch", 90),
+        ("progress", 30), ("progress", 60), ("epoch", 60), ("progress", 90), ("epoch", 90),
         ("progress", 120),
         ("epoch", 120),
         ("state", "CANCELLED"), ("end", "CANCELLED"),
@@ -131,7 +131,20 @@ def test_a_client_that_comes_again_goes_on_where_it_was(service: Service, job_id
 
     assert (answered.status_code, answered.mimetype) == (200, "text/event-stream")
     told = [(name, data.get("step")) for name, data, _ in events_of(answered.text)]
-    assert told == [("state", None), ("progress", 90), ("epoch", 90), ("end", None)]
+    assert told == [("state", None), ("epoch", 60), ("progress", 90), ("epoch", 90), ("end", None)]
+
+
+def test_wherever_a_stream_breaks_nothing_is_lost(service: Service, job_id: str) -> None:
+    service.post(f"/v1/jobs/{job_id}:cancel")
+    service.house.loop()
+    whole = events_of(service.get(f"/v1/jobs/{job_id}/events").text)
+
+    for cut in range(1, len(whole)):
+        seen = whole[:cut]
+        last = next((identity for *_, identity in reversed(seen) if identity), "-1")
+        seen += events_of(service.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": last}).text)
+        steps = {(name, data["step"]) for name, data, _ in seen if "step" in data}
+        assert steps == {("progress", 30), ("progress", 60), ("progress", 90), ("epoch", 60), ("epoch", 90)}
 
 
 def test_a_quiet_stream_says_that_it_lives_and_ends_after_a_while(service: Service, job_id: str) -> None:
