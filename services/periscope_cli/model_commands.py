@@ -122,6 +122,8 @@ def push_command(
             )
     finally:
         progress.end()
+    if (description and made.description != description) or not tags.items() <= made.tags.items():
+        session.console.note("this very zip is a version already; its description and tags stay as they are")
     session.console.result(made.model_dump(mode="json"), f"{model} version {made.version}")
 
 

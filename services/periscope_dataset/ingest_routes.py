@@ -17,11 +17,9 @@ from periscope.wire.datasets import (
     ImportRequest,
     IngestList,
     IngestResponse,
-    OpenUpload,
-    OpenUploadList,
     UploadRequest,
-    UploadResponse,
 )
+from periscope.wire.uploads import OpenUpload, OpenUploadList, UploadResponse
 from periscope_dataset.options import inherited, understood
 from periscope_dataset.routes import (
     DATASETS,

@@ -67,6 +67,14 @@ class Publisher:
         """An upload with the addresses of its parts."""
         return self._uploads.create("models", model.id, filename, size_bytes)
 
+    def open_uploads(self, model: Document) -> list[Document]:
+        """Those that may be gone on with, oldest first."""
+        return self._uploads.open_of(model.id)
+
+    def upload(self, model: Document, upload_id: str) -> Body:
+        """An upload with fresh URLs and what has arrived. Raises UnknownUpload."""
+        return self._uploads.get(upload_id, model.id)
+
     def publish(self, model: Document, upload_id: str, notes: VersionNotes) -> tuple[Body, bool]:
         """The version of an upload, and whether it is new.
 

@@ -26,10 +26,10 @@ from periscope.wire.models import (
     ModelResponse,
     Name,
     UploadRequest,
-    UploadResponse,
     VersionList,
     VersionResponse,
 )
+from periscope.wire.uploads import OpenUpload, OpenUploadList, UploadResponse
 from periscope_registry.aliases import Aliases
 from periscope_registry.answers import (
     alias_response,
@@ -143,6 +143,21 @@ def version_routes(api: Api) -> APIBlueprint:
         upload = api.publisher.begin(model, body.filename, body.size_bytes)
         location = f"/v1/models/{path.name}/uploads/{upload['upload_id']}"
         return answer(UploadResponse(**upload), HTTPStatus.CREATED, Location=location)
+
+    @routes.get("/v1/models/<name>/uploads", responses={HTTPStatus.OK: OpenUploadList})
+    @requires("viewer")
+    def list_uploads(path: ModelPath, query: PageQuery) -> Response:
+        """Uploads that were begun and not finished, oldest first."""
+        found = api.publisher.open_uploads(api.catalogue.get(path.name))
+        chosen, token = page(found, query.page_size, query.page_token, lambda document: document.id)
+        items = [OpenUpload.model_validate({"upload_id": item.id, **item.body}) for item in chosen]
+        return answer(OpenUploadList(items=items, next_page_token=token))
+
+    @routes.get("/v1/models/<name>/uploads/<string:upload_id>", responses={HTTPStatus.OK: UploadResponse})
+    @requires("editor")
+    def get_upload(path: UploadPath) -> Response:
+        """What has arrived, and fresh URLs to go on with."""
+        return answer(UploadResponse(**api.publisher.upload(api.catalogue.get(path.name), path.upload_id)))
 
     # The converter is named so that the OpenAPI path does not take the verb for one.
     @routes.post(

@@ -40,7 +40,8 @@ class HttpRegistry:
 
     def upload(self, model: str, path: Path) -> str:
         """Upload the zip part by part, straight into the store."""
-        upload = _asking(lambda: self._client.upload_file(f"/v1/models/{model}/uploads", path))
+        uploads = f"/v1/models/{model}/uploads"
+        upload = _asking(lambda: self._client.upload_file(uploads, path, resume=False))
         return str(upload["upload_id"])
 
     def finalize(self, model: str, upload_id: str, metadata: Mapping[str, Any]) -> int:

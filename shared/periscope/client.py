@@ -133,17 +133,17 @@ class ServiceClient:
         return answer
 
     def upload_file(
-        self, create_path: str, path: Path, on_progress: Progress | None = None
+        self, create_path: str, path: Path, on_progress: Progress | None = None, *, resume: bool = True
     ) -> dict[str, Any]:
         """Ask for an upload at ``create_path`` and put the file's parts where it says; return the upload.
 
-        Where one of this file was broken off, that is gone on with.
+        Where one of this name and size was broken off, that is gone on with, unless ``resume`` is False.
 
         Raises:
             ServiceError: as for any call; a part is tried several times.
         """
         sending = Sending(path, path.stat().st_size, on_progress)
-        upload = self._open_upload(create_path, sending) or self.post(
+        upload = (self._open_upload(create_path, sending) if resume else None) or self.post(
             create_path,
             json={"filename": path.name, "size_bytes": sending.size_bytes},
             headers={"Idempotency-Key": secrets.token_hex(16)},
@@ -184,11 +184,11 @@ class ServiceClient:
             part.unlink(missing_ok=True)
         had_beginning = part.exists()
         self._download_part(path, part, on_progress)
-        if had_beginning and _sha256_of(part) != sha256:
+        if had_beginning and sha256_of(part) != sha256:
             # The beginning may be of another file: once more, from the first byte.
             part.unlink()
             self._download_part(path, part, on_progress)
-        if sha256 is not None and _sha256_of(part) != sha256:
+        if sha256 is not None and sha256_of(part) != sha256:
             part.unlink()
             raise DownloadCorrupt(f"{destination.name} does not have the SHA-256 {sha256}")
         part.replace(destination)
@@ -283,6 +283,7 @@ def _problem_of(answer: requests.Response) -> dict[str, Any]:
     return document if isinstance(document, dict) else {"detail": str(document)[:300]}
 
 
-def _sha256_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -44,52 +44,6 @@ class UploadRequest(RequestModel):
     size_bytes: int = Field(ge=1, le=MAX_UPLOAD_BYTES)
 
 
-class UploadPart(ResponseModel):
-    """One piece of the archive and where to PUT it."""
-
-    number: int
-    url: str
-    size_bytes: int
-
-
-class ReceivedPart(ResponseModel):
-    """One piece that has arrived."""
-
-    number: int
-    size_bytes: int
-    etag: str = Field(description="Of most stores, the MD5 of the piece")
-
-
-class OpenUpload(ResponseModel):
-    """An upload that was begun and not finished."""
-
-    upload_id: str
-    filename: str
-    size_bytes: int
-    created_at: str
-    expires_at: str
-
-
-class OpenUploadList(ResponseModel):
-    """One page of unfinished uploads, oldest first."""
-
-    items: list[OpenUpload]
-    next_page_token: str | None = None
-
-
-class UploadResponse(ResponseModel):
-    """Where to send the archive."""
-
-    upload_id: str
-    filename: str
-    size_bytes: int
-    part_size_bytes: int
-    created_at: str
-    expires_at: str
-    parts: list[UploadPart]
-    received: list[ReceivedPart] = Field(default=[], description="What has arrived; send the rest")
-
-
 class BaseVersion(RequestModel):
     """The version that the new one is made from, its options too unless others are given."""
 

@@ -98,18 +98,6 @@ class ZipResponse(ResponseModel):
     url: str = Field(description="Path on this service; it answers with a redirect to the store")
 
 
-class UploadResponse(ResponseModel):
-    """Where to put the parts of a file: one PUT each, then ``:finalize``."""
-
-    upload_id: str
-    filename: str
-    size_bytes: int
-    part_size_bytes: int
-    parts: list[dict[str, Any]]
-    created_at: str
-    expires_at: str
-
-
 class VersionResponse(ResponseModel):
     """An immutable version of a model."""
 

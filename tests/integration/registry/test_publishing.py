@@ -7,11 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
+import requests
 
-from periscope.client import ServiceError, ServiceProblem
+from periscope import client, uploads
+from periscope.client import ServiceClient, ServiceError, ServiceProblem
 from periscope.s3 import S3Store
+from periscope_cli.client.models import Models
 from tests.integration.registry.server import Registry
 from tests.unit.periscope_registry.zips import model_zip
 
@@ -55,6 +59,63 @@ def test_one_zip_published_on_two_replicas_at_once_is_one_version(
 
     assert {version["version"] for version in published} == {1}
     assert len(replicas[0].versions("buoys")) == 1
+
+
+def test_a_broken_upload_goes_on_with_what_the_store_has(
+    start_registry: Callable[[], Registry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = start_registry()
+    models, path = Models(registry.client), tmp_path / "own.zip"
+    path.write_bytes(model_zip(1, 2 * uploads.MIN_PART_BYTES))
+    put_part, sent, there = client._put_part, [], []
+
+    def cut(to: str, part: Any) -> None:
+        number = int(to.split("partNumber=")[1].split("&")[0])
+        sent.append(number)
+        if number == 2 and not there:
+            raise ServiceProblem(403, {"detail": "the line is cut"})
+        put_part(to, part)
+
+    monkeypatch.setattr(client, "_put_part", cut)
+    with pytest.raises(ServiceProblem, match="cut"):
+        models.publish_zip("buoys", path)
+    (begun,) = registry.client.get("/v1/models/buoys/uploads")["items"]
+    there += registry.client.get(f"/v1/models/buoys/uploads/{begun['upload_id']}")["received"]
+    assert there
+    sent.clear()
+
+    version = models.publish_zip("buoys", path)
+
+    assert version.zip.sha256 == client.sha256_of(path)
+    assert 2 in sent
+    assert not {part["number"] for part in there} & set(sent)
+    assert registry.client.get("/v1/models/buoys/uploads")["items"] == []
+
+
+def test_anothers_file_of_the_same_name_and_size_is_not_taken_for_ones_own(
+    start_registry: Callable[[], Registry], tmp_path: Path
+) -> None:
+    registry = start_registry()
+    own, others = model_zip(1), model_zip(2)
+    assert len(own) == len(others)
+    (tmp_path / "m.zip").write_bytes(own)
+    registry.client.put("/v1/models/buoys", json={})
+    begun = registry.client.post(
+        "/v1/models/buoys/uploads", json={"filename": "m.zip", "size_bytes": len(own)}
+    )
+    finalize, models = f"/v1/models/buoys/uploads/{begun['upload_id']}:finalize", Models(registry.client)
+
+    # Between our sending and our asking for the version, the other sends and is faster.
+    def post(path: str, **asked: Any) -> Any:
+        if path == finalize:
+            requests.put(begun["parts"][0]["url"], data=others, timeout=60).raise_for_status()
+        return ServiceClient.post(registry.client, path, **asked)
+
+    registry.client.post = post  # type: ignore[method-assign]
+    version = models.publish_zip("buoys", tmp_path / "m.zip")
+
+    assert version.zip.sha256 == client.sha256_of(tmp_path / "m.zip")
+    assert len(registry.versions("buoys")) == 2
 
 
 def test_a_registry_killed_while_it_publishes_leaves_nothing_half_made(

@@ -79,7 +79,7 @@ class Service:
             job_token_secret=SECRET,
             admin_token="admin",
             poll_s=0.02,
-            lease_ttl_s=3,
+            lease_ttl_s=60,
             kubernetes=kubernetes,
         )
         registry = FakeRegistry(self.house.fate)
