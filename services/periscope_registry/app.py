@@ -56,7 +56,7 @@ from periscope_registry.releases import Releases
 from periscope_registry.removal_routes import removal_routes, version_removal_routes
 from periscope_registry.removing import InUse, Remover
 from periscope_registry.roots import Roots
-from periscope_registry.routes import Api, alias_routes, model_routes, version_routes
+from periscope_registry.routes import Api, alias_routes, model_routes, upload_routes, version_routes
 from periscope_registry.rules import (
     Busy,
     Changed,
@@ -137,7 +137,14 @@ def create_service(settings: Settings, store: ObjectStore) -> RegistryService:
         metrics_registry=metrics,
     )
     install_idempotency(app, documents)
-    for routes in (model_routes, version_routes, alias_routes, promotion_routes, download_routes):
+    for routes in (
+        model_routes,
+        upload_routes,
+        version_routes,
+        alias_routes,
+        promotion_routes,
+        download_routes,
+    ):
         app.register_api(routes(api))
     remover = Remover(documents, versions, catalogue, tokens)
     app.register_api(version_removal_routes(api, remover))

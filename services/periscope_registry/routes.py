@@ -127,9 +127,9 @@ def model_routes(api: Api) -> APIBlueprint:
     return routes
 
 
-def version_routes(api: Api) -> APIBlueprint:
-    """Upload, publish, list, look."""
-    routes = APIBlueprint("versions", __name__, abp_tags=[MODELS])
+def upload_routes(api: Api) -> APIBlueprint:
+    """Upload and publish."""
+    routes = APIBlueprint("uploads", __name__, abp_tags=[MODELS])
 
     @routes.post("/v1/models/<name>/uploads", responses={HTTPStatus.CREATED: UploadResponse})
     @requires("editor")
@@ -176,6 +176,13 @@ def version_routes(api: Api) -> APIBlueprint:
             HTTPStatus.CREATED if is_new else HTTPStatus.OK,
             Location=f"/v1/models/{path.name}/versions/{manifest['version']}",
         )
+
+    return routes
+
+
+def version_routes(api: Api) -> APIBlueprint:
+    """List, look."""
+    routes = APIBlueprint("versions", __name__, abp_tags=[MODELS])
 
     @routes.get("/v1/models/<name>/versions", responses={HTTPStatus.OK: VersionList})
     @requires("viewer")
