@@ -11,7 +11,7 @@ import typer
 from periscope_cli.client import ModelReference
 from periscope_cli.command import examples, session_of
 from periscope_cli.console import size_text, table
-from periscope_cli.failures import interruptible
+from periscope_cli.failures import USAGE, CommandFailed, interruptible
 from periscope_cli.parsing import count, pairs, typed
 from periscope_cli.pulling import pull, release_for
 from periscope_cli.session import Session
@@ -223,6 +223,8 @@ def gate_command(
 ) -> None:
     """Show a model's gate, or say what must hold before an alias is pointed to a version."""
     session = session_of(ctx)
+    if minimum and not guard:
+        raise CommandFailed("--min belongs to a gate: name what it guards by --guard ALIAS", USAGE)
     if guard or is_open:
         least = {name: typed(float)(text) for name, text in pairs(minimum).items()}
         wish = {"aliases": [] if is_open else guard, "minimums": least, "parity": parity}

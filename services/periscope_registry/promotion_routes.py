@@ -43,7 +43,8 @@ def promotion_routes(api: Api) -> APIBlueprint:
         """The model's gate; 404 where it has none."""
         gate = api.catalogue.get(path.name).body.get("gate")
         if gate is None:
-            raise Unknown(f"the model {path.name!r} has no gate; PUT makes one")
+            make = f"`periscope alias gate {path.name} --guard ALIAS`, or PUT to this address,"
+            raise Unknown(f"the model {path.name!r} has no gate; {make} makes one")
         return answer(GateResponse(**gate))
 
     # The converter is named so that the OpenAPI path does not take the verb for one.

@@ -90,3 +90,10 @@ def test_a_new_tokens_text_is_all_that_standard_output_gets(periscope: Periscope
 
 def test_a_revoked_token_is_named(periscope: Periscope) -> None:
     assert periscope("tokens", "revoke", ulid(9), "--json").document == {"id": ulid(9), "revoked": True}
+
+
+def test_minimums_without_an_alias_to_guard_are_refused(periscope: Periscope) -> None:
+    ran = periscope("alias", "gate", "buoys", "--min", "val.digits_map=0.5")
+
+    assert ran.code == 2
+    assert "--guard ALIAS" in ran.err

@@ -83,7 +83,10 @@ def test_a_gate_can_be_opened_again(service: Service) -> None:
 
 
 def test_a_model_without_a_gate_says_so(service: Service) -> None:
-    assert service.get(GATE).status_code == 404
+    refused = service.get(GATE)
+
+    assert refused.status_code == 404
+    assert "`periscope alias gate buoys --guard ALIAS`" in refused.json["detail"]
 
 
 def test_one_call_takes_an_alias_back_and_another_one_forth(service: Service) -> None:
