@@ -18,7 +18,7 @@ RUN_KNOBS = $(if $(DATA),--data "$(DATA)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(
             $(if $(VAL_IMAGES),--val-images $(VAL_IMAGES))
 
 .PHONY: help setup run serve down status check format types imports test unit integration system test-agent \
-        test-cluster openapi pages dashboards charts bench learn chaos lock clean
+        test-cluster test-gpu openapi pages dashboards charts bench learn chaos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,13 +57,17 @@ format: $(INSTALLED) ## Rewrite the code in the project's format
 	@$(BIN)/ruff check --fix .
 
 test: $(INSTALLED) test-agent ## All tests that need no cluster (at most 20 minutes)
-	@$(BIN)/pytest tests/architecture tests/charts tests/unit tests/integration tests/system
+	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/architecture tests/charts tests/unit -n 2
+	@$(BIN)/pytest tests/integration tests/system
 
 test-agent: $(INSTALLED) ## The Jetson agent's tests, also under a real Python 3.6 where there is one
 	@$(BIN)/python tests/agent/run_all.py
 
 test-cluster: $(INSTALLED) ## Tests on a real Kubernetes, built on first use
 	@$(BIN)/pytest tests/cluster -m cluster
+
+test-gpu: $(INSTALLED) ## What only a GPU can show, for people who have one (TEST_DEVICE=cpu tries the tests themselves)
+	@$(BIN)/pytest tests/gpu -m gpu
 
 openapi: $(INSTALLED) ## Write the services' OpenAPI documents to docs/openapi
 	@$(BIN)/python -m tests.unit.contracts

@@ -14,6 +14,7 @@ from detectnet.clustering import DEFAULT_CLUSTERING, ClusterOptions, cluster_det
 from detectnet.coverage import COVERAGE_START
 from detectnet.decoders import Decoder
 from detectnet.metrics import DIGITS_VALIDATION_BATCH, ClassScore, Counts, class_score, score_image
+from detectnet_trainer.arithmetic import use_exact_arithmetic
 from detectnet_trainer.batches import BatchMaker
 from detectnet_trainer.dataset import Split
 from detectnet_trainer.losses import all_zero_coverage_loss, detectnet_losses
@@ -58,7 +59,8 @@ def evaluate(
     batch: int = DIGITS_VALIDATION_BATCH,
     clustering: ClusterOptions = DEFAULT_CLUSTERING,
 ) -> Evaluation:
-    """Run the network over all pictures of the split, in order, without augmentation."""
+    """Run the network over all pictures of the split, in order, without augmentation, in float32."""
+    use_exact_arithmetic()
     losses: list[tuple[float, float, float]] = []
     sizes: list[int] = []
     tally = _Tally(names)

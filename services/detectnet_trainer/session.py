@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from detectnet import means
+from detectnet_trainer.arithmetic import use_exact_arithmetic
 from detectnet_trainer.augment import Augmentation
 from detectnet_trainer.batches import BatchMaker
 from detectnet_trainer.dataset import Split
@@ -59,9 +60,7 @@ def start_session(
     """
     torch.set_num_threads(training["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cuda":
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
+    use_exact_arithmetic()
     world = world or World()
     carried_out, warnings = _within_capability(dict(training) | {"ranks": world.size}, device)
     options = training["augmentation"]

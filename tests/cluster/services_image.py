@@ -1,6 +1,6 @@
-"""The services' image, built for real by buildah from docker/Dockerfile.services on a base of Debian's packages.
+"""The project's images, built for real by buildah from docker/Dockerfile.* on a base of Debian's packages.
 
-It takes minutes, so the archive is kept in the cache folder under the hash of all that goes into it.
+It takes minutes, so an archive is kept in the cache folder under the hash of all that goes into it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tests.cluster.programs import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "localhost/periscope-services:test"
+TRAINER_TAG = "localhost/periscope-trainer:test"
 BASE_TAG = "localhost/python-base:test"
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 SOURCES = (
     "pyproject.toml",
     "README.md",
     "requirements.lock",
-    "docker/Dockerfile.services",
     "shared",
     "services",
 )
@@ -37,17 +37,26 @@ def services_image() -> Path:
     Raises:
         BuildFailed: debootstrap or buildah is missing, or refused.
     """
-    archive = cache_folder().parent / "images" / f"services-{_digest()}.tar"
+    return _image("services", TAG)
+
+
+def trainer_image() -> Path:
+    """A docker archive of some 6 GB with the training program and PyTorch, under TRAINER_TAG. Raises BuildFailed."""
+    return _image("trainer", TRAINER_TAG)
+
+
+def _image(part: str, tag: str) -> Path:
+    archive = cache_folder().parent / "images" / f"{part}-{_digest(part)}.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
-        for old in archive.parent.glob("services-*.tar"):
+        for old in archive.parent.glob(f"{part}-*.tar"):
             old.unlink()
         with tempfile.TemporaryDirectory(prefix=".building-", dir=archive.parent) as folder:
-            _build(Path(folder), archive)
+            _build(Path(folder), archive, part, tag)
     return archive
 
 
-def _build(folder: Path, archive: Path) -> None:
+def _build(folder: Path, archive: Path, part: str, tag: str) -> None:
     builder = ImageBuilder(folder / "builder")
     base = folder / "base"
     base.mkdir()
@@ -62,11 +71,11 @@ def _build(folder: Path, archive: Path) -> None:
         "--env",
         f"PIP_CERT={CERTIFICATES}",
     ]
-    dockerfile = str(ROOT / "docker" / "Dockerfile.services")
-    builder.build(ROOT, TAG, "--file", dockerfile, "--build-arg", f"BASE={BASE_TAG}", *more)
-    part = folder / "image.tar"
-    builder.save(TAG, part)
-    part.replace(archive)
+    dockerfile = str(ROOT / "docker" / f"Dockerfile.{part}")
+    builder.build(ROOT, tag, "--file", dockerfile, "--build-arg", f"BASE={BASE_TAG}", *more)
+    made = folder / "image.tar"
+    builder.save(tag, made)
+    made.replace(archive)
 
 
 def _base(folder: Path) -> Path:
@@ -89,9 +98,9 @@ def _base(folder: Path) -> Path:
     return archive
 
 
-def _digest() -> str:
+def _digest(part: str) -> str:
     digest = hashlib.sha256()
-    for source in SOURCES:
+    for source in (*SOURCES, f"docker/Dockerfile.{part}"):
         path = ROOT / source
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
         for file in files:

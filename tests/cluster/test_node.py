@@ -37,12 +37,14 @@ def core(cluster: Cluster) -> client.CoreV1Api:
     return client.CoreV1Api(cluster.api())
 
 
-def finished_job(batch: client.BatchV1Api, namespace: str, name: str, kind: str = "Complete") -> Any:
+def finished_job(
+    batch: client.BatchV1Api, namespace: str, name: str, kind: str = "Complete", timeout_s: float = 60
+) -> Any:
     def look() -> Any | None:
         conditions = batch.read_namespaced_job_status(name, namespace).status.conditions or []
         return next((each for each in conditions if each.type == kind and each.status == "True"), None)
 
-    return wait_for(f"{name} is {kind}", look, timeout_s=60)
+    return wait_for(f"{name} is {kind}", look, timeout_s=timeout_s)
 
 
 def only_pod(core: client.CoreV1Api, namespace: str, job_name: str) -> Any:
