@@ -134,12 +134,12 @@ def test_old_files_with_four_dimensions_and_single_values_are_read() -> None:
     assert weights_of([read])["conv1.bias"].tolist() == [7, 8]
 
 
-def test_double_precision_is_read() -> None:
-    blob = field(7, field(1, 2)) + field(8, struct.pack("<2d", 0.5, 0.25))
+def test_double_precision_and_sides_written_one_by_one_are_read() -> None:
+    blob = field(7, field(1, 2) + field(1, 1)) + field(8, struct.pack("<2d", 0.5, 0.25))
 
     (read,) = read_caffemodel(bytes([0xA2, 0x06, len(blob) + 2]) + field(7, blob))
 
-    assert read.blobs[0].tolist() == [0.5, 0.25]
+    assert read.blobs[0].tolist() == [[0.5], [0.25]]
 
 
 def doubles(count: int) -> bytes:
