@@ -49,6 +49,15 @@ def evaluated(tmp_path: Path, rule: Answer, count: int = 8, batch: int = 6) -> E
     return evaluate(Knowing(maker, rule), maker, NAMES, torch.device("cpu"), batch)
 
 
+def test_a_gpu_is_told_to_compute_float32_as_float32(tmp_path: Path) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+
+    evaluated(tmp_path, told)
+
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_the_truth_itself_is_perfect(tmp_path: Path) -> None:
     found = evaluated(tmp_path, told)
 
