@@ -1,4 +1,4 @@
-"""The Dockerfiles: what hadolint, and what we, ask of them. tests/cluster builds and runs them."""
+"""The Dockerfiles: what hadolint, and what we, ask of them. tests/cluster builds and runs them, the trainer's on request."""
 
 from __future__ import annotations
 
