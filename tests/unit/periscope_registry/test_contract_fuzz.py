@@ -65,6 +65,11 @@ class Seeded:
                 "/v1/models/buoys/versions/1/zip?proxy=1",
                 None,
             ),
+            "GET /v1/models/{name}/uploads/{upload_id}": (
+                "GET",
+                f"/v1/models/buoys/uploads/{upload_id}",
+                None,
+            ),
             "POST /v1/models/{name}/uploads/{upload_id}:finalize": (
                 "POST",
                 f"/v1/models/buoys/uploads/{upload_id}:finalize",
