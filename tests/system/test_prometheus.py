@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.parse
@@ -22,6 +24,7 @@ from tests.system.loop import Stack, keyed, persist, publish, push, wait_ended, 
 
 PROMETHEUS = shutil.which("prometheus")
 EPOCHS = 4
+EPOCH_S = 5.0
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 
@@ -104,17 +107,30 @@ def roll_out(stack: Stack, job: dict[str, Any]) -> None:
     registry.post("/v1/device-groups/pool:rollout", json={"version": 2, "stages": stages})
 
 
+def hold_each_epoch(stack: Stack) -> None:
+    """Stop the training program for EPOCH_S whenever it has committed one, but the last."""
+    for epoch in range(1, EPOCHS):
+        wait_for(lambda seen=epoch: stack.committed_epochs() >= seen or None, "no further epoch")  # type: ignore[misc]
+        pid = stack.pid("trainer")
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(EPOCH_S)
+        os.kill(pid, signal.SIGCONT)
+        assert stack.committed_epochs() == epoch, "the training went on while it was held"
+
+
 @pytest.fixture(scope="module")
 def history(stack: Stack, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the API says of a training whose epochs take longer than the gauges' picture is old."""
+    """What the API says of a training whose epochs take EPOCH_S, however fast the machine is."""
     pushed = push(stack, "watched", tmp_path_factory.mktemp("pushed"))
     wait_for(lambda: all_up(prometheus), "Prometheus does not see the services")
     client, key = stack.client("training"), keyed()
     wish = {
         "name": "watched", "dataset": "watched", "dataset_version": pushed["version"], "epochs": EPOCHS,
-        "input": {"width": 512, "height": 512}, "batch_size": 1, "threads": 1, "seed": 7,
+        "input": {"width": 128, "height": 128}, "batch_size": 1, "threads": 1, "seed": 7,
     }  # fmt: skip
     job = persist(lambda: client.post("/v1/jobs", json=wish, headers=key))
+    hold_each_epoch(stack)
     ended = wait_ended(client, f"/v1/jobs/{job['id']}")
     assert ended["state"] == "SUCCEEDED", ended
     roll_out(stack, ended)
