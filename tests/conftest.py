@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -23,13 +22,6 @@ def memory_store() -> MemoryStore:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A real S3 server for the whole run."""
-    with running_seaweedfs(tmp_path_factory) as server:
-        yield server
-
-
-@contextmanager
-def running_seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    """A server of its own, killed at the end."""
     server = _start_seaweedfs(tmp_path_factory)
     try:
         yield server

@@ -6,6 +6,7 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -41,6 +42,14 @@ def sound_files(train: int = 4, val: int = 2, kinds: tuple[str, ...] = ("buoy", 
                 label(kind, BOXES[index % len(BOXES)]) for index, kind in enumerate(kinds)
             )
     return files
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """The files as they lie in a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def as_zip(files: Mapping[str, bytes]) -> bytes:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from periscope.documents import Document, DocumentMissing, Documents
+from periscope.documents import Body, Document, DocumentMissing, Documents
 from periscope_training.actions import State
 from periscope_training.awaiting import DatasetWaits
 from periscope_training.deletions import Deletions
@@ -125,8 +125,14 @@ class Photographer:
     def take(self) -> None:
         """Show how all jobs stand."""
         now = self._now()
-        jobs = self._documents.list(KIND)
-        states = Counter(document.body["state"] for document in jobs)
+        states: Counter[str] = Counter()
+
+        def is_told(body: Body) -> bool:
+            # Counted on the way: of the many that ended long ago no copy is made.
+            states[body["state"]] += 1
+            return is_shown(body, now) or body["state"] in WAITING_STATES
+
+        jobs = self._documents.matching(KIND, is_told)
         runs = [self._run(document) for document in jobs if is_shown(document.body, now)]
         waiting = [document.body for document in jobs if document.body["state"] in WAITING_STATES]
         causes = Counter(cause_of(body["reason"]) for body in waiting if body["state"] == State.PENDING)

@@ -42,7 +42,8 @@ def box_rate(text: str) -> float | None:
     """The option ``bbox_lr_mult``: how much faster the box head learns; None where the file does not say."""
     for layer in parse_prototxt(text).blocks("layer"):
         if layer.text("name") == network.BBOX_HEAD and (given := _given_rates(layer)):
-            return given[0] if given[0] and given[0] > 0 and _are_usual(layer, given, given[0]) else None
+            rate = given[0] or 0.0
+            return rate if rate > 0 and _are_usual(layer, given, rate) else None
     return None
 
 
@@ -52,7 +53,7 @@ def _rates(layers: list[Message]) -> Iterator[str]:
         given = _given_rates(layer)
         if not given:
             continue
-        faster = given[0] if layer.text("name") == network.BBOX_HEAD else 1.0
+        faster = given[0] or 1.0 if layer.text("name") == network.BBOX_HEAD else 1.0
         if not any(given):
             frozen.append(layer.text("name"))
         elif not _are_usual(layer, given, faster):
@@ -70,9 +71,9 @@ def _given_rates(layer: Message) -> list[float | None]:
     return [_number(param.text("lr_mult", "1")) for param in layer.blocks("param")]
 
 
-def _are_usual(layer: Message, given: list[float | None], faster: float | None) -> bool:
+def _are_usual(layer: Message, given: list[float | None], faster: float) -> bool:
     usual = CONVOLUTIONS[layer.text("name")]
-    wanted = [(faster or 1.0) * usual.weight_lr_mult, (faster or 1.0) * usual.bias_lr_mult]
+    wanted = [faster * usual.weight_lr_mult, faster * usual.bias_lr_mult]
     return given == wanted[: len(given)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,10 +40,6 @@ class Fleet:
     documents: Documents
     reconciler: Reconciler
 
-    def calls_of(self, act: Callable[[], object]) -> str:
-        """Which store calls one ``act`` makes."""
-        return self.store.calls_of(act)
-
     def list_page(self) -> object:
         """What GET /v1/jobs does before it writes JSON."""
         jobs = self.documents.list(job_document.KIND)
@@ -55,11 +51,11 @@ def rows(_threads: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, real_buckets(Path(folder)) as make_store:
         fleets = {count: _fleet(make_store(f"jobs-{count}"), count) for count in JOBS}
         passes = {
-            f"{count} jobs ({fleet.calls_of(fleet.reconciler.reconcile_all)})": fleet.reconciler.reconcile_all
+            f"{count} jobs ({fleet.store.calls_of(fleet.reconciler.reconcile_all)})": fleet.reconciler.reconcile_all
             for count, fleet in fleets.items()
         }
         lists = {
-            f"{count} jobs ({fleet.calls_of(fleet.list_page)})": fleet.list_page
+            f"{count} jobs ({fleet.store.calls_of(fleet.list_page)})": fleet.list_page
             for count, fleet in fleets.items()
         }
         return [

@@ -17,7 +17,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.images import PROBE
 from tests.cluster.lent_python import lend, lend_to_all_jobs, lent_environment, take_back
 from tests.cluster.minio_server import MinioServer
-from tests.cluster.services_image import TAG, services_image
+from tests.cluster.project_images import TAG, services_image
 
 CHART = Path(__file__).resolve().parents[2] / "charts" / "periscope"
 APP, TRAININGS, TOKEN, BUCKET = (

@@ -12,7 +12,7 @@ from kubernetes import client
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.jobs import job, restricted_pod
-from tests.cluster.services_image import TRAINER_TAG, trainer_image
+from tests.cluster.project_images import TRAINER_TAG, trainer_image
 from tests.cluster.test_node import finished_job, log_of, only_pod
 
 pytestmark = [

@@ -58,7 +58,7 @@ def test_grids_and_figures_are_those_of_the_cpu(device: torch.device, tmp_path: 
     figures = [
         evaluate(one.trainer.model, one.validation, NAMES, one.device).as_dict() for one in (here, there)
     ]
-    grids = [raw_outputs(one.trainer.model.cpu(), pictures) for one in (here, there)]
+    grids = [raw_outputs(one.trainer.model, pictures) for one in (here, there)]
 
     assert figures[1]["loss_bbox"] == pytest.approx(figures[0]["loss_bbox"], rel=1e-4)
     assert figures[1]["loss_coverage"] == pytest.approx(figures[0]["loss_coverage"], rel=1e-4)
@@ -96,6 +96,7 @@ def test_a_batch_that_the_device_cannot_hold_is_taken_in_pieces(
         pytest.skip("a processor's memory is not the device's")
     session = on(device, tmp_path, train=32, batch_size=32)
     free, total = torch.cuda.mem_get_info()
+    torch.cuda.reset_peak_memory_stats()
     run_to(session, 1)
     needed = torch.cuda.max_memory_allocated()
     torch.cuda.empty_cache()

@@ -14,7 +14,7 @@ import pytest
 
 from periscope_cli.__main__ import main
 from tests.digits_jobs import as_tar_gz, job_files
-from tests.kitti_archives import picture, sound_files
+from tests.kitti_archives import picture, sound_files, write_files
 from tests.system.loop import Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -60,17 +60,10 @@ def periscope(run: Callable[[str], Ran]) -> Periscope:
     return periscope
 
 
-def write_dive(folder: Path) -> None:
-    for path, content in sound_files(train=8, val=4).items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-
-
 def test_every_group_of_commands_does_its_work(
     run: Callable[[str], Ran], periscope: Periscope, tmp_path: Path
 ) -> None:
-    write_dive(tmp_path / "dive")
+    write_files(sound_files(train=8, val=4), tmp_path / "dive")
     datasets(periscope, tmp_path)
     jobs(run, periscope, tmp_path)
     models(run, periscope, tmp_path)
@@ -81,7 +74,7 @@ def test_every_group_of_commands_does_its_work(
 
 
 def test_an_old_digits_job_becomes_a_model_and_is_trained_again(periscope: Periscope, tmp_path: Path) -> None:
-    write_dive(tmp_path / "dive")
+    write_files(sound_files(train=8, val=4), tmp_path / "dive")
     periscope("dataset push lake dive")
     files = job_files()
     (tmp_path / "old_epoch_100.0.tar.gz").write_bytes(as_tar_gz(files))

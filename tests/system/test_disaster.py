@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from periscope import keys
-from periscope_embedded.robot import AGENT
 from periscope_embedded.seaweedfs import BUCKET, SeaweedFS
 from tests.system.loop import Stack, persist, publish, push, train
+from tests.system.robot import DEVICE, Robot
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(420)]
-DEVICE = "submarine"
-
-
-@dataclass
-class Robot:
-    """The real agent, in a folder that outlives the disaster."""
-
-    folder: Path
-
-    @classmethod
-    def enrolled(cls, stack: Stack, folder: Path, model: str) -> Robot:
-        registry = stack.client("registry")
-        registry.put(f"/v1/devices/{DEVICE}", json={"model": model, "alias": "latest"})
-        made = registry.post("/v1/tokens", json={"role": "device", "name": DEVICE, "device_id": DEVICE})
-        (folder / "token").write_text(made["token"])
-        config = {
-            "registry_url": stack.addresses()["registry_url"], "device": DEVICE,
-            "token_file": str(folder / "token"), "root": str(folder / "root"), "spare_bytes": 0,
-        }  # fmt: skip
-        (folder / "config.json").write_text(json.dumps(config))
-        return cls(folder)
-
-    def agent(self, *arguments: str) -> str:
-        command = [sys.executable, str(AGENT), "--config", str(self.folder / "config.json"), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def version(self) -> int:
-        return int(json.loads(self.agent("status"))["version"])
 
 
 def upkeep(store: SeaweedFS, command: str, folder: Path) -> None:
@@ -108,7 +76,7 @@ def test_after_the_loss_of_the_bucket_nothing_is_missing_and_robots_go_on(home: 
         job = train(stack, "dive", pushed["version"])
         publish(stack, "dive", job)
         robot = Robot.enrolled(stack, tmp_path, "dive")
-        robot.agent("once")
+        robot.run("once")
         before = shown(stack)
         upkeep(SeaweedFS(home / "store"), "backup", copies)
         held = contents(stack)
@@ -123,10 +91,10 @@ def test_after_the_loss_of_the_bucket_nothing_is_missing_and_robots_go_on(home: 
 
     with Stack.serving(home) as stack:
         assert shown(stack) == before
-        robot.agent("once")
+        robot.run("once")
         assert robot.version() == 1
         publish(stack, "dive", job, "2")  # What training left of an older epoch is there as well.
-        robot.agent("once")
+        robot.run("once")
         assert robot.version() == 2
         device = persist(lambda: stack.client("registry").get(f"/v1/devices/{DEVICE}"))
         assert device["last_report"]["version"] == 2

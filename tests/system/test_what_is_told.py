@@ -6,8 +6,6 @@ import base64
 import http.client
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +15,9 @@ import pytest
 import requests
 
 from periscope_embedded.home import SERVICES, Home
-from periscope_embedded.robot import AGENT
 from periscope_embedded.seaweedfs import SeaweedFS
 from tests.system.loop import Stack, run_loop
+from tests.system.robot import DEVICE, Robot
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 FORGED = '{"event": "forged", "level": "info"}'
@@ -54,51 +52,43 @@ class Used:
         self._gather()
 
     def _enrol_a_robot(self) -> None:
+        robot = Robot.enrolled(self.stack, self.scratch, "dive")
         registry = self.stack.client("registry")
-        registry.put("/v1/devices/submarine", json={"model": "dive", "alias": "latest"})
-        self.secrets["enrolment code"] = registry.post("/v1/devices/submarine:code", json={})["code"]
-        for role in ("viewer", "device"):
-            wish = {"role": role, "name": role, "device_id": "submarine" if role == "device" else None}
-            self.secrets[f"token of a {role}"] = registry.post("/v1/tokens", json=wish)["token"]
-        (self.scratch / "token").write_text(self.secrets["token of a device"])
-        config = {
-            "registry_url": registry.base_url, "device": "submarine", "spare_bytes": 0,
-            "token_file": str(self.scratch / "token"), "root": str(self.scratch / "root"),
-        }  # fmt: skip
-        (self.scratch / "config.json").write_text(json.dumps(config))
-        command = [sys.executable, str(AGENT), "--config", str(self.scratch / "config.json"), "once"]
-        done = subprocess.run(command, capture_output=True, timeout=120, check=False)
-        self.told["the robot's agent"] = done.stdout + done.stderr
-        assert done.returncode == 0, self.told["the robot's agent"]
+        self.secrets |= {
+            "token of a robot": (self.scratch / "token").read_text(),
+            "enrolment code": registry.post(f"/v1/devices/{DEVICE}:code", json={})["code"],
+            "token of a viewer": registry.post("/v1/tokens", json={"role": "viewer", "name": "x"})["token"],
+        }
+        done = robot.run("once")
+        self.told["the robot's agent"] = (done.stdout + done.stderr).encode()
 
     def _call_with_ill_will(self) -> None:
         """New lines, colours and other programs' words wherever a caller may put a word."""
+        hostile = f"x\n{FORGED}\r\n{ESCAPE}[2J"
+        quoted = requests.utils.quote(hostile, safe="")
+        body = dict.fromkeys(("name", "dataset", "notes", "model", "description"), hostile)
+        administrator = {"Authorization": f"Bearer {self.secrets['bootstrap token']}"}
+        stranger = {
+            "Authorization": f"Bearer {self.secrets['token of a stranger']}",
+            "X-Request-Id": "x" * 300,
+            "User-Agent": FORGED,
+        }
         for service in SERVICES:
-            client = self.stack.client(service)
-            hostile = f"x\n{FORGED}\r\n{ESCAPE}[2J"
-            quoted = requests.utils.quote(hostile, safe="")
-            headers = {"Authorization": f"Bearer {self.secrets['bootstrap token']}"}
-            for method, path in (
-                ("GET", f"/v1/{quoted}"),
-                ("GET", f"/v1/models/{quoted}"),
-                ("GET", f"/v1/jobs/{quoted}/log"),
-                ("GET", f"/v1/datasets/{quoted}?page_token={quoted}"),
-                ("PUT", f"/v1/models/{quoted}"),
-                ("PUT", f"/v1/devices/{quoted}"),
+            url = self.stack.client(service).base_url
+            for method, path, headers in (
+                ("GET", f"/v1/{quoted}", administrator),
+                ("GET", f"/v1/models/{quoted}", administrator),
+                ("GET", f"/v1/jobs/{quoted}/log", administrator),
+                ("GET", f"/v1/datasets/{quoted}?page_token={quoted}", administrator),
+                ("PUT", f"/v1/models/{quoted}", administrator),
+                ("PUT", f"/v1/devices/{quoted}", administrator),
+                ("POST", "/v1/datasets", administrator),
+                ("POST", "/v1/jobs", administrator),
+                ("POST", "/v1/tokens", administrator),
+                ("GET", "/v1/jobs", stranger),
             ):
-                requests.request(
-                    method, client.base_url + path, headers=headers, json={"description": hostile}, timeout=30
-                )
-            body = {"name": hostile, "dataset": hostile, "notes": hostile, "model": hostile}
-            for path in ("/v1/datasets", "/v1/jobs", "/v1/tokens"):
-                requests.post(client.base_url + path, headers=headers, json=body, timeout=30)
-            _raw_request(client.base_url, f"GET /v1/{ESCAPE}[31m{FORGED} HTTP/1.1\r\nX: \x00\r\n\r\n")
-            stranger = {
-                "Authorization": f"Bearer {self.secrets['token of a stranger']}",
-                "X-Request-Id": "x" * 300,
-                "User-Agent": FORGED,
-            }
-            requests.get(client.base_url + "/v1/jobs", headers=stranger, timeout=30)
+                requests.request(method, url + path, headers=headers, json=body, timeout=30)
+            _raw_request(url, f"GET /v1/{ESCAPE}[31m{FORGED} HTTP/1.1\r\nX: \x00\r\n\r\n")
 
     def _gather(self) -> None:
         for path in (self.stack.home / "logs").iterdir():

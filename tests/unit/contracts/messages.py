@@ -27,7 +27,7 @@ from periscope.wire.jobs import JobRequest
 from periscope_registry.rules import desired_document
 from periscope_training.publish import metadata_of
 from tests.fakes import MemoryStore
-from tests.kitti_archives import as_tar, sound_files
+from tests.kitti_archives import as_tar, sound_files, write_files
 from tests.unit.periscope_dataset.conftest import open_house
 from tests.unit.periscope_training.house import House
 
@@ -62,10 +62,7 @@ def progress() -> Message:
     """What the trainer posts after a validation."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        for name, content in sound_files(train=2, val=1).items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        write_files(sound_files(train=2, val=1), folder)
         split = build_folder_split(folder / "train", (64, 64), ClassMap(CLASSES), folder / "train.npy")
         training = resolve_training("default", {"epochs": 2, "batch_size": 2}, threads=1)
         session = start_session(split, split, CLASSES, training)
