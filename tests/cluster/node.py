@@ -116,6 +116,19 @@ class Node:
         if done.returncode != 0:
             raise SandboxBroken(f"{archive}: {done.stderr}")
 
+    def digest_of(self, tag: str, repository: str) -> str:
+        """The digest of an imported image, which the node then also knows as ``repository@digest``.
+
+        Raises:
+            LookupError: the node has no image of this tag.
+        """
+        for line in self._ctr("images", "ls").stdout.splitlines():
+            name, _, digest, *_ = line.split()
+            if name.endswith(tag):
+                self._ctr("images", "tag", name, f"{repository}@{digest}")
+                return digest
+        raise LookupError(f"the node does not have {tag}")
+
     def advertise(self, resource: str = GPU, count: int = 1) -> None:
         """Let the node claim an extended resource, so that pods which ask for it are placed, on the CPU."""
         self.core.patch_node_status(NAME, {"status": {"capacity": {resource: str(count)}}})

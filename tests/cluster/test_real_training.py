@@ -29,6 +29,7 @@ from periscope_training.kubernetes_settings import KubernetesSettings
 from periscope_training.pod_records import PodRecords
 from periscope_training.reconcile import LoopSettings, Reconciler
 from tests.cluster.cluster import Cluster
+from tests.cluster.images import PROBE
 from tests.cluster.lent_python import (
     LendingApi,
     forwarded,
@@ -45,10 +46,11 @@ INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 
 
 def settings_for(cluster: Cluster, namespace: str, store_environ: dict[str, str]) -> KubernetesSettings:
+    repository = "localhost/periscope-trainer"
     small = {"cpu": "100m", "memory": "3Gi", "shared_memory": "64Mi", "scratch": "1Gi", "gpus": 0}
     return KubernetesSettings(
         namespace=namespace,
-        image=image_id(cluster),
+        image=f"{repository}@{cluster.node.digest_of(PROBE, repository)}",
         image_pull_policy="Never",
         store_secret="trainer-store",
         command=tuple(lent_command()),
@@ -57,12 +59,6 @@ def settings_for(cluster: Cluster, namespace: str, store_environ: dict[str, str]
         stop_grace_s=60,
         **small,  # type: ignore[arg-type]
     )
-
-
-def image_id(cluster: Cluster) -> str:
-    """The node's one image, by digest: an image that was imported has no other digest."""
-    names = cluster.node._ctr("images", "ls", "-q").stdout.split()
-    return next(name for name in names if name.startswith("sha256:"))
 
 
 def add_job(store: S3Store, training: dict[str, Any]) -> str:
