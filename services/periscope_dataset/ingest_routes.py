@@ -47,7 +47,7 @@ def upload_routes(api: Api) -> APIBlueprint:
         """Get URLs to send an archive to, straight into the store."""
         api.catalogue.get(path.dataset_id)
         api.quota.require_room(body.size_bytes)
-        upload = api.catalogue.uploads.create("datasets", path.dataset_id, body.filename, body.size_bytes)
+        upload = api.catalogue.uploads.create("datasets", path.dataset_id, **body.model_dump())
         return answer(UploadResponse.model_validate(upload), HTTPStatus.CREATED)
 
     @routes.post(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from detectnet.bundle import BundleError, BundleReport, check_bundle
 from detectnet.bundle_members import require
@@ -63,9 +64,9 @@ class Publisher:
         self._turns = threading.BoundedSemaphore(MAX_CHECKS)
         self._stripes = [threading.Lock() for _ in range(STRIPES)]
 
-    def begin(self, model: Document, filename: str, size_bytes: int) -> Body:
+    def begin(self, model: Document, filename: str, size_bytes: int, sha256: str | None = None) -> Body:
         """An upload with the addresses of its parts."""
-        return self._uploads.create("models", model.id, filename, size_bytes)
+        return self._uploads.create("models", model.id, filename, size_bytes, sha256)
 
     def open_uploads(self, model: Document) -> list[Document]:
         """Those that may be gone on with, oldest first."""
@@ -104,6 +105,8 @@ class Publisher:
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="registry-") as folder:
             path = Path(folder) / "model.zip"
             sha256 = fetch(self._store, finished, path)
+            if finished.sha256 not in (None, sha256):
+                self._refuse(model, upload_id, [_other_bytes(finished.sha256, sha256)])
             known = self._manifests.find_zip(model.id, sha256)
             if known is not None:
                 return known, False
@@ -117,10 +120,12 @@ class Publisher:
             flavours = check_for_jetson(path, report)
             require([f"{one.name}: {reason}" for one in flavours for reason in one.reasons])
         except BundleError as error:
-            body = {"model_id": model.id, "version": None, "reasons": error.reasons}
-            self._settle(upload_id, body)
-            raise ZipRefused(error.reasons) from error
+            self._refuse(model, upload_id, error.reasons)
         return report
+
+    def _refuse(self, model: Document, upload_id: str, reasons: list[str]) -> NoReturn:
+        self._settle(upload_id, {"model_id": model.id, "version": None, "reasons": reasons})
+        raise ZipRefused(reasons)
 
     def _claim(
         self, model: Document, blob: BlobRef, report: BundleReport, notes: VersionNotes
@@ -160,6 +165,13 @@ class Publisher:
         except Conflict:
             return  # Another request for the same upload was faster, and removes it.
         self._uploads.discard(upload_id)
+
+
+def _other_bytes(announced: str | None, arrived: str) -> str:
+    return (
+        f"the bytes that arrived have the SHA-256 {arrived}, the announced ones {announced}: "
+        "the file changed while it was sent, or on the way; send it again"
+    )
 
 
 @contextmanager

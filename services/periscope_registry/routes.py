@@ -140,7 +140,7 @@ def upload_routes(api: Api) -> APIBlueprint:
         if body.size_bytes > api.settings.max_zip_bytes:
             limit = f"the zip has {body.size_bytes} bytes; at most {api.settings.max_zip_bytes} are taken"
             raise Unfit("/size_bytes", limit)
-        upload = api.publisher.begin(model, body.filename, body.size_bytes)
+        upload = api.publisher.begin(model, body.filename, body.size_bytes, body.sha256)
         location = f"/v1/models/{path.name}/uploads/{upload['upload_id']}"
         return answer(UploadResponse(**upload), HTTPStatus.CREATED, Location=location)
 

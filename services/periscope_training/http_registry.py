@@ -41,7 +41,7 @@ class HttpRegistry:
     def upload(self, model: str, path: Path) -> str:
         """Upload the zip part by part, straight into the store."""
         uploads = f"/v1/models/{model}/uploads"
-        upload = _asking(lambda: self._client.upload_file(uploads, path, resume=False))
+        upload = _asking(lambda: self._client.upload_file(uploads, path))
         return str(upload["upload_id"])
 
     def finalize(self, model: str, upload_id: str, metadata: Mapping[str, Any]) -> int:

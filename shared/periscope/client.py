@@ -133,38 +133,28 @@ class ServiceClient:
         return answer
 
     def upload_file(
-        self, create_path: str, path: Path, on_progress: Progress | None = None, *, resume: bool = True
+        self,
+        create_path: str,
+        path: Path,
+        on_progress: Progress | None = None,
+        *,
+        begun: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Ask for an upload at ``create_path`` and put the file's parts where it says; return the upload.
 
-        Where one of this name and size was broken off, that is gone on with, unless ``resume`` is False.
+        With ``begun``, an upload as the service tells it, only what that lacks is sent.
 
         Raises:
             ServiceError: as for any call; a part is tried several times.
         """
         sending = Sending(path, path.stat().st_size, on_progress)
-        upload = (self._open_upload(create_path, sending) if resume else None) or self.post(
+        upload = begun or self.post(
             create_path,
-            json={"filename": path.name, "size_bytes": sending.size_bytes},
+            json={"filename": path.name, "size_bytes": sending.size_bytes, "sha256": sha256_of(path)},
             headers={"Idempotency-Key": secrets.token_hex(16)},
         )
         sending.send(sending.missing(upload["parts"], upload.get("received", [])), _put_part)
-        found: dict[str, Any] = upload
-        return found
-
-    def _open_upload(self, create_path: str, sending: Sending) -> dict[str, Any] | None:
-        """An upload of a file like this one that was broken off; None where the service knows of none."""
-        try:
-            items = self.get(create_path)["items"]
-            for item in items:
-                if (item["filename"], item["size_bytes"]) == (sending.path.name, sending.size_bytes):
-                    found: dict[str, Any] = self.get(f"{create_path}/{item['upload_id']}")
-                    return found
-        except ServiceProblem as error:
-            # Not every service lists them, and one may have ended just now.
-            if error.status not in (requests.codes.not_found, requests.codes.method_not_allowed):
-                raise
-        return None
+        return dict(upload)
 
     def download(
         self, path: str, destination: Path, sha256: str | None = None, on_progress: Progress | None = None

@@ -36,6 +36,8 @@ class FinishedUpload:
     key: str
     filename: str
     size_bytes: int
+    sha256: str | None
+    """What was announced; nobody has compared it."""
     etag: str
 
 
@@ -46,7 +48,9 @@ class Uploads:
         self._store = store
         self._documents = documents
 
-    def create(self, owner_kind: str, owner_id: str, filename: str, size_bytes: int) -> dict[str, Any]:
+    def create(
+        self, owner_kind: str, owner_id: str, filename: str, size_bytes: int, sha256: str | None = None
+    ) -> dict[str, Any]:
         """Begin an upload; the answer holds a presigned URL for each part."""
         upload_id = new_id()
         key = keys.upload(upload_id)
@@ -58,6 +62,7 @@ class Uploads:
             "owner_id": owner_id,
             "filename": filename,
             "size_bytes": size_bytes,
+            "sha256": sha256,
             "part_size_bytes": part_size,
             "store_upload_id": store_upload_id,
             "etag": None,
@@ -98,7 +103,14 @@ class Uploads:
         etag = body["etag"] or self._complete(upload_id, body)
         if body["etag"] is None:
             self._documents.update(KIND, upload_id, lambda latest: latest | {"etag": etag})
-        return FinishedUpload(upload_id, keys.upload(upload_id), body["filename"], body["size_bytes"], etag)
+        return FinishedUpload(
+            upload_id,
+            keys.upload(upload_id),
+            body["filename"],
+            body["size_bytes"],
+            body.get("sha256"),
+            etag,
+        )
 
     def discard(self, upload_id: str) -> None:
         """Remove an upload and what was sent; an unknown one is no error."""
@@ -171,7 +183,7 @@ class Uploads:
             part | {"url": self._store.presign_part(key, body["store_upload_id"], part["number"], EXPIRES_S)}
             for part in plan_parts(body["size_bytes"])
         ]
-        return {"upload_id": document.id, **shown, "parts": parts}
+        return {"upload_id": document.id, **shown, "sha256": body.get("sha256"), "parts": parts}
 
 
 def part_size_bytes(size_bytes: int) -> int:

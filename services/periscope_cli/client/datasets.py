@@ -10,6 +10,7 @@ from periscope.client import Progress, ServiceClient, ServiceProblem
 from periscope.wire.browsing import DifferenceResponse, ImageChange, PreviewResponse, StatisticsResponse
 from periscope.wire.datasets import DatasetResponse, IngestResponse, VersionManifest
 from periscope_cli.client.calls import ULID, Document, keyed, pages, typed_pages, until
+from periscope_cli.client.uploads import send_file
 from periscope_cli.errors import Ended, NotThere
 
 INGEST_ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
@@ -71,9 +72,7 @@ class Datasets:
         An upload of the same file that broke off is gone on with.
         """
         uploads = f"/v1/datasets/{dataset_id}/uploads"
-        upload = self._client.upload_file(uploads, archive, on_progress)
-        finalize = f"{uploads}/{upload['upload_id']}:finalize"
-        answer = self._client.post(finalize, json={"options": dict(options or {})}, headers=keyed())
+        answer = send_file(self._client, uploads, archive, {"options": dict(options or {})}, on_progress)
         return IngestResponse.model_validate(answer)
 
     def wait(

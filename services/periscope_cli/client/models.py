@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from periscope.client import Progress, ServiceClient, sha256_of
+from periscope.client import Progress, ServiceClient
 from periscope.wire.models import AliasResponse, ModelResponse, VersionResponse
 from periscope.wire.promotion import ComparisonResponse, GateResponse
 from periscope.wire.retention import CleanUpResponse, RetentionResponse, StageEntry, TrashedVersion
 from periscope_cli.client.calls import typed_pages
+from periscope_cli.client.uploads import send_file
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 REFERENCE = re.compile(rf"(?P<model>{NAME})(?:@(?P<alias>{NAME})|:(?P<version>[1-9][0-9]*))?")
@@ -85,18 +86,7 @@ class Models:
         """
         self.ensure(model)
         notes = {"description": description, **_given(**notes)}
-        version = self._publish(model, path, notes, on_progress, resume=True)
-        if version.zip.sha256 != sha256_of(path):
-            # Somebody else's file of this name and size came in by the same upload.
-            version = self._publish(model, path, notes, on_progress, resume=False)
-        return version
-
-    def _publish(
-        self, model: str, path: Path, notes: Mapping[str, Any], on_progress: Progress | None, *, resume: bool
-    ) -> VersionResponse:
-        uploads = f"/v1/models/{model}/uploads"
-        upload = self._client.upload_file(uploads, path, on_progress, resume=resume)
-        answer = self._client.post(f"{uploads}/{upload['upload_id']}:finalize", json=dict(notes))
+        answer = send_file(self._client, f"/v1/models/{model}/uploads", path, notes, on_progress)
         return VersionResponse.model_validate(answer)
 
     def pull(self, version: VersionResponse, target: Path, on_progress: Progress | None = None) -> None:

@@ -26,6 +26,10 @@ Tags = Annotated[
 """Names and values of people's own."""
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A digest in hexadecimal digits."""
+
+
 class PageQuery(RequestModel):
     """How to ask for one page of a list."""
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from periscope.wire.base import RequestModel, ResponseModel, Tags
+from periscope.wire.base import RequestModel, ResponseModel, Sha256, Tags
 from periscope.wire.ingest_options import IngestOptions
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$"
@@ -42,6 +42,7 @@ class UploadRequest(RequestModel):
 
     filename: str = Field(min_length=1, max_length=200)
     size_bytes: int = Field(ge=1, le=MAX_UPLOAD_BYTES)
+    sha256: Sha256 | None = Field(None, description="Of the archive, by which a broken upload is found again")
 
 
 class BaseVersion(RequestModel):

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from periscope.wire.base import RequestModel, ResponseModel
-from periscope.wire.models import MemberResponse, Name, Sha256, ZipResponse
+from periscope.wire.base import RequestModel, ResponseModel, Sha256
+from periscope.wire.models import MemberResponse, Name, ZipResponse
 from periscope.wire.releases import Activation, SignedRelease
 
 MAX_REPORTS = 50

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from periscope.roles import Role
-from periscope.wire.base import RequestModel, ResponseModel, Tags
+from periscope.wire.base import RequestModel, ResponseModel, Sha256, Tags
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """Names of models, aliases and devices."""
@@ -21,7 +21,6 @@ MAX_NOTES = 200
 """Entries at the top of ``metrics`` or ``lineage``."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _require_finite(notes: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +50,7 @@ class UploadRequest(RequestModel):
 
     filename: str = Field(min_length=1, max_length=200)
     size_bytes: int = Field(ge=1, le=MAX_ZIP_BYTES)
+    sha256: Sha256 | None = Field(None, description="Of the zip; other bytes that arrive are refused")
 
 
 class FinalizeRequest(RequestModel):

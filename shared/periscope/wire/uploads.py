@@ -29,6 +29,7 @@ class OpenUpload(ResponseModel):
     upload_id: str
     filename: str
     size_bytes: int
+    sha256: str | None = Field(None, description="As it was announced")
     created_at: str
     expires_at: str
 
@@ -46,6 +47,7 @@ class UploadResponse(ResponseModel):
     upload_id: str
     filename: str
     size_bytes: int
+    sha256: str | None = Field(None, description="As it was announced")
     part_size_bytes: int
     created_at: str
     expires_at: str

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from periscope import client, uploads
-from periscope.client import ServiceClient, ServiceError, ServiceProblem
+from periscope.client import ServiceError, ServiceProblem
 from periscope.s3 import S3Store
 from periscope_cli.client.models import Models
 from tests.integration.registry.server import Registry
@@ -55,9 +55,11 @@ def test_one_zip_published_on_two_replicas_at_once_is_one_version(
     replicas = [start_registry(), start_registry()]
     (path,) = zips(tmp_path, 1)
     with ThreadPoolExecutor(8) as pool:
-        published = list(pool.map(lambda number: replicas[number % 2].publish("buoys", path), range(8)))
+        published = list(
+            pool.map(lambda number: Models(replicas[number % 2].client).publish_zip("buoys", path), range(8))
+        )
 
-    assert {version["version"] for version in published} == {1}
+    assert {version.version for version in published} == {1}
     assert len(replicas[0].versions("buoys")) == 1
 
 
@@ -92,30 +94,69 @@ def test_a_broken_upload_goes_on_with_what_the_store_has(
     assert registry.client.get("/v1/models/buoys/uploads")["items"] == []
 
 
-def test_anothers_file_of_the_same_name_and_size_is_not_taken_for_ones_own(
+def test_an_upload_that_another_finalizes_first_is_sent_once_more_and_is_the_same_version(
+    start_registry: Callable[[], Registry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = start_registry()
+    path, put_part = tmp_path / "m.zip", client._put_part
+    path.write_bytes(model_zip(1))
+    registry.client.put("/v1/models/buoys", json={})
+    begun = registry.client.post("/v1/models/buoys/uploads", json=announced(path))
+    finalize, sent = f"/v1/models/buoys/uploads/{begun['upload_id']}:finalize", []
+
+    def other_is_faster(to: str, part: Any) -> None:
+        if not sent:
+            requests.put(begun["parts"][0]["url"], data=path.read_bytes(), timeout=60).raise_for_status()
+            registry.client.post(finalize, json={})
+        sent.append(to)
+        put_part(to, part)
+
+    monkeypatch.setattr(client, "_put_part", other_is_faster)
+    version = Models(registry.client).publish_zip("buoys", path)
+
+    assert [begun["upload_id"] in to for to in sent] == [True, False]
+    assert (version.version, version.zip.sha256) == (1, client.sha256_of(path))
+    assert len(registry.versions("buoys")) == 1
+
+
+def test_anothers_upload_of_the_same_name_and_size_is_left_alone(
     start_registry: Callable[[], Registry], tmp_path: Path
 ) -> None:
     registry = start_registry()
-    own, others = model_zip(1), model_zip(2)
-    assert len(own) == len(others)
-    (tmp_path / "m.zip").write_bytes(own)
+    path, others = tmp_path / "m.zip", model_zip(2)
+    path.write_bytes(others)
     registry.client.put("/v1/models/buoys", json={})
-    begun = registry.client.post(
-        "/v1/models/buoys/uploads", json={"filename": "m.zip", "size_bytes": len(own)}
-    )
-    finalize, models = f"/v1/models/buoys/uploads/{begun['upload_id']}:finalize", Models(registry.client)
+    begun = registry.client.post("/v1/models/buoys/uploads", json=announced(path))
+    path.write_bytes(model_zip(1))
+    assert path.stat().st_size == len(others)
 
-    # Between our sending and our asking for the version, the other sends and is faster.
-    def post(path: str, **asked: Any) -> Any:
-        if path == finalize:
-            requests.put(begun["parts"][0]["url"], data=others, timeout=60).raise_for_status()
-        return ServiceClient.post(registry.client, path, **asked)
+    version = Models(registry.client).publish_zip("buoys", path)
 
-    registry.client.post = post  # type: ignore[method-assign]
-    version = models.publish_zip("buoys", tmp_path / "m.zip")
+    assert version.zip.sha256 == client.sha256_of(path)
+    (left,) = registry.client.get("/v1/models/buoys/uploads")["items"]
+    assert left["upload_id"] == begun["upload_id"]
 
-    assert version.zip.sha256 == client.sha256_of(tmp_path / "m.zip")
-    assert len(registry.versions("buoys")) == 2
+
+def test_other_bytes_than_were_announced_are_refused_and_leave_nothing(
+    registry: Registry, s3_store: S3Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.zip"
+    path.write_bytes(model_zip(1))
+    registry.client.put("/v1/models/buoys", json={})
+    upload = registry.client.post("/v1/models/buoys/uploads", json=announced(path))
+    requests.put(upload["parts"][0]["url"], data=model_zip(2), timeout=60).raise_for_status()
+
+    with pytest.raises(ServiceProblem, match="the file changed while it was sent") as caught:
+        registry.client.post(f"/v1/models/buoys/uploads/{upload['upload_id']}:finalize", json={})
+
+    assert caught.value.status == 422
+    assert client.sha256_of(path) in str(caught.value)
+    assert list(s3_store.list("uploads/")) == list(s3_store.list("blobs/")) == []
+
+
+def announced(path: Path) -> dict[str, Any]:
+    sha256 = client.sha256_of(path)
+    return {"filename": path.name, "size_bytes": path.stat().st_size, "sha256": sha256}
 
 
 def test_a_registry_killed_while_it_publishes_leaves_nothing_half_made(

@@ -38,6 +38,8 @@ class FakeServices:
         """Uploads that are not finished."""
         self.puts: list[tuple[str, int]] = []
         self.refuse_puts_after: int | None = None
+        self.no_such_uploads: set[str] = set()
+        """Uploads that the store has completed: it takes no more parts of them."""
         self.ingest_states: list[dict[str, Any]] = [{"state": "SUCCEEDED", "version": 1}]
         self.jobs: dict[str, list[dict[str, Any]]] = {}
         """Successive answers of each job; the last one stays."""
@@ -326,6 +328,8 @@ def serve(services: FakeServices) -> ThreadingHTTPServer:  # noqa: C901 - a clas
             services.puts.append((upload_id, int(number)))
             if services.refuse_puts_after is not None and len(services.puts) > services.refuse_puts_after:
                 return self.send(403, {"detail": "not now"}, {})
+            if upload_id in services.no_such_uploads:
+                return self.send(404, {"detail": "NoSuchUpload"}, {})
             services.uploads[upload_id][int(number)] = raw
             return self.send(200, None, {"ETag": '"x"'})
 

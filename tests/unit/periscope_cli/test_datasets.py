@@ -255,6 +255,39 @@ def test_what_arrived_and_is_not_of_this_file_is_sent_again(
         assert len(tar.getnames()) == 12
 
 
+def test_an_upload_of_other_bytes_of_the_same_size_is_left_alone(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    periscope("dataset", "push", "dive", kitti)
+    (others,) = services.uploads
+    announced = {"filename": "dive.tar", "size_bytes": len(services.uploaded()), "sha256": "0" * 64}
+    services.announced[others], services.uploads[others] = announced, {}
+
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert ran.code == 0
+    _, own = services.uploads
+    assert services.uploads[others] == {}
+    assert services.uploads[own]
+
+
+def test_what_somebody_else_finalized_in_the_meantime_is_sent_anew(
+    periscope: Periscope, services: FakeServices, kitti: Path
+) -> None:
+    services.refuse_puts_after = 2
+    periscope("dataset", "push", "dive", kitti)
+    (first,) = services.uploads
+    services.no_such_uploads.add(first)
+    services.refuse_puts_after = None
+
+    ran = periscope("dataset", "push", "dive", kitti)
+
+    assert ran.code == 0
+    assert len(services.uploads[first]) == 2
+    _, second = services.uploads
+    assert len(services.uploads[second]) > 2
+
+
 def test_parts_are_sent_several_at_once(
     periscope: Periscope, services: FakeServices, kitti: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
