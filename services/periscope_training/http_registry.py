@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from periscope.client import ServiceClient, ServiceError, ServiceProblem
+from periscope.client import FINALIZE_TIMEOUT_S, ServiceClient, ServiceError, ServiceProblem
 from periscope_training.registry import RegistryRefused, RegistryUnavailable, UploadGone
 
 T = TypeVar("T")
@@ -16,8 +16,6 @@ T = TypeVar("T")
 PAGE_SIZE = 200
 MAX_PAGES = 500
 ALIAS_TRIES = 8
-FINALIZE_TIMEOUT_S = 300.0
-"""The registry reads and checks the whole zip before it answers."""
 
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _MAY_PASS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)

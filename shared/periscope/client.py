@@ -26,6 +26,8 @@ from periscope.sending import PartOfFile, Sending
 TRIES = 5
 BACKOFF_S = 0.3
 PART_TIMEOUT_S = 300
+FINALIZE_TIMEOUT_S = 300.0
+"""The registry reads and checks the whole zip before it answers."""
 CHUNK_BYTES = 1 << 20
 MAX_REDIRECTS = 3
 _RETRY_STATUS = (502, 503, 504)

@@ -121,4 +121,4 @@ def _make_secret(cluster: Cluster, namespace: str, name: str, values: dict[str, 
 
 def _by_digest(cluster: Cluster, tag: str, repository: str) -> dict[str, str]:
     """The node's image under the name by which the chart asks for it."""
-    return {"repository": repository, "digest": cluster.node.digest_of(tag, repository)}
+    return {"repository": repository, "digest": cluster.node.name_by_digest(tag, repository)}

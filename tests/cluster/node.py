@@ -116,8 +116,8 @@ class Node:
         if done.returncode != 0:
             raise SandboxBroken(f"{archive}: {done.stderr}")
 
-    def digest_of(self, tag: str, repository: str) -> str:
-        """The digest of an imported image, which the node then also knows as ``repository@digest``.
+    def name_by_digest(self, tag: str, repository: str) -> str:
+        """Let the node know an imported image as ``repository@digest`` too, and return the digest.
 
         Raises:
             LookupError: the node has no image of this tag.

@@ -50,7 +50,7 @@ def settings_for(cluster: Cluster, namespace: str, store_environ: dict[str, str]
     small = {"cpu": "100m", "memory": "3Gi", "shared_memory": "64Mi", "scratch": "1Gi", "gpus": 0}
     return KubernetesSettings(
         namespace=namespace,
-        image=f"{repository}@{cluster.node.digest_of(PROBE, repository)}",
+        image=f"{repository}@{cluster.node.name_by_digest(PROBE, repository)}",
         image_pull_policy="Never",
         store_secret="trainer-store",
         command=tuple(lent_command()),

@@ -8,11 +8,9 @@ from typing import Any
 
 import requests
 
-from periscope.client import Progress, ServiceClient, ServiceProblem, sha256_of
+from periscope.client import FINALIZE_TIMEOUT_S, Progress, ServiceClient, ServiceProblem, sha256_of
 from periscope_cli.client.calls import Document, keyed, pages
 
-FINALIZE_TIMEOUT_S = 300.0
-"""The registry reads and checks the whole zip before it answers."""
 _NO_LONGER_OURS = (requests.codes.not_found, requests.codes.conflict)
 
 
@@ -31,9 +29,10 @@ def send_file(
     Raises:
         ServiceError: as for any call.
     """
-    begun = _broken_off(client, uploads, path)
-    if begun is not None:
+    upload_id = _broken_off(client, uploads, path)
+    if upload_id is not None:
         try:
+            begun: Document = client.get(f"{uploads}/{upload_id}")
             return _send(client, uploads, path, notes, on_progress, begun)
         except ServiceProblem as error:
             if error.status not in _NO_LONGER_OURS:
@@ -59,19 +58,10 @@ def _send(
     return answer
 
 
-def _broken_off(client: ServiceClient, uploads: str, path: Path) -> Document | None:
-    """An upload of these very bytes that nobody finalized yet, with what of it has arrived."""
-    found = [item for item in pages(client, uploads) if item["size_bytes"] == path.stat().st_size]
-    if not found:
-        return None
-    sha256 = sha256_of(path)
-    for item in found:
-        if item.get("sha256") == sha256:
-            try:
-                begun: Document = client.get(f"{uploads}/{item['upload_id']}")
-            except ServiceProblem as error:
-                if error.status not in _NO_LONGER_OURS:
-                    raise
-                continue
-            return begun
-    return None
+def _broken_off(client: ServiceClient, uploads: str, path: Path) -> str | None:
+    """The id of an upload of these very bytes that nobody finalized yet."""
+    size_bytes = path.stat().st_size
+    alike = [item for item in pages(client, uploads) if item["size_bytes"] == size_bytes]
+    # Big files are read for their digest only where it can matter.
+    sha256 = sha256_of(path) if alike else None
+    return next((item["upload_id"] for item in alike if item.get("sha256") == sha256), None)
